@@ -26,7 +26,7 @@ struct sr_poller;
 #define SR_POLL_ALWAYS UINT32_MAX /* never sleep while there is a poller */
 
 struct sr_loop_config {
-	const char *name; /* for the thread and the log; copied; at most 15 bytes are shown */
+	const char *name; /* of a spawned thread and in texts; copied, 15 bytes of it */
 	int cpu;          /* pin to this CPU, or -1 */
 	uint32_t poll_us; /* how long an empty poller is polled before it is armed */
 };
@@ -37,10 +37,11 @@ struct sr_loop *sr_loop_create(const struct sr_loop_config *config, struct sr_er
 /* Runs the loop on the calling thread until sr_loop_stop. 0 or a negative errno. */
 int sr_loop_run(struct sr_loop *loop, struct sr_error *e);
 
-/* Runs the loop on a new thread of its own. */
+/* Runs the loop on a new thread of its own, which takes no signals of the process. */
 int sr_loop_spawn(struct sr_loop *loop, struct sr_error *e);
 
-/* From any thread or signal handler: sr_loop_run returns soon. */
+/* From any thread or signal handler: sr_loop_run returns soon. A stop before the loop runs is
+ * kept: the next run returns at once, and takes it with it. */
 void sr_loop_stop(struct sr_loop *loop);
 
 /* Stops, joins a spawned thread, frees. Watches, timers and pollers must be gone. NULL is
@@ -63,6 +64,7 @@ void sr_loop_call(struct sr_loop *loop, void (*fn)(void *ctx), void *ctx);
 struct sr_watch *sr_watch_create(struct sr_loop *loop, int fd, uint32_t events,
 				 void (*fn)(void *ctx, uint32_t events), void *ctx,
 				 struct sr_error *e);
+/* With 0 events nothing is reported at all, not even EPOLLERR. 0 or a negative errno. */
 int sr_watch_events(struct sr_watch *watch, uint32_t events);
 void sr_watch_destroy(struct sr_watch *watch); /* NULL is allowed */
 
@@ -88,9 +90,10 @@ struct sr_poller_ops {
  * least once. */
 struct sr_poller *sr_poller_create(struct sr_loop *loop, const struct sr_poller_ops *ops,
 				   void *ctx, struct sr_error *e);
-/* A readable `fd` wakes the poller; it is read empty (8 bytes at a time, so eventfds and
- * stream sockets both do). -1 takes the fd off. The fd stays the caller's; it must be
- * non-blocking and stay open until it was taken off. */
+/* A readable `fd` wakes the poller and is read; an eventfd, a stream socket or a pipe, which
+ * may be blocking: reading never waits. It replaces the one before, and -1 takes that off; on
+ * failure there is none. The fd stays the caller's and must stay open until it was taken off.
+ * At its end of file the loop takes it off by itself. */
 int sr_poller_kick_fd(struct sr_poller *poller, int fd, struct sr_error *e);
 /* When it has returned, no callback of it runs or will run. NULL is allowed. */
 void sr_poller_destroy(struct sr_poller *poller);
