@@ -34,6 +34,9 @@ struct sr_region {
 
 enum sr_mem_perm { SR_MEM_READ = 1, SR_MEM_WRITE = 2 };
 
+/* Mapping the first region installs a SIGBUS handler for the process (see sr_mem_is_torn). It
+ * passes on what is not about a guest's memory; a handler installed after it must do the same,
+ * and threads that touch a guest's memory must not block SIGBUS. */
 struct sr_mem *sr_mem_create(void); /* NULL: out of memory */
 void sr_mem_destroy(struct sr_mem *m); /* unmaps; NULL is allowed */
 
