@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Shared by the files of `slipring bench`. */
+#ifndef SR_CLI_BENCH_H
+#define SR_CLI_BENCH_H
+
+#include "frontend.h"
+#include "net_driver.h"
+
+#include <slipring/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BENCH_BATCH_MAX 256u
+#define BENCH_SIDES	2u /* A is SOCKET, B the --peer */
+
+/* The subcommand: argv[0] is "bench". Returns the exit status. */
+int sr_cli_bench(int argc, char **argv);
+
+enum bench_mode {
+	BENCH_TX,
+	BENCH_RX,
+	BENCH_FORWARD,
+	BENCH_PINGPONG
+};
+
+struct bench_options {
+	const char *socket[BENCH_SIDES]; /* the second may be NULL */
+	enum bench_mode mode;
+	unsigned size;	 /* bytes of a frame, without FCS */
+	unsigned queues; /* pairs */
+	unsigned batch, ring;
+	double seconds;
+	bool mergeable, busy, json, verify, both, listen, hugepages, tso;
+};
+
+/* bench_frame.c: frames that can be told from each other, and what became of them. */
+
+/* Which stream a frame belongs to: each has its own sequence numbers. */
+struct bench_flow {
+	uint8_t side; /* of the sender */
+	uint8_t pair;
+};
+
+unsigned bench_frame_min(bool tso);
+/* Ethernet, IPv4, UDP (or TCP to be segmented) and a numbered payload of our own. */
+void bench_frame_make(uint8_t *frame, uint32_t len, struct sr_net_driver_hdr *hdr,
+		      struct bench_flow flow, unsigned to_side, bool tso);
+void bench_frame_number(uint8_t *frame, bool tso, uint64_t seq);
+/* False: not one of ours. `len` bytes are there to look at. */
+bool bench_frame_read(const uint8_t *frame, uint32_t len, bool tso, struct bench_flow *flow,
+		      uint64_t *seq);
+
+#define BENCH_WINDOW 4096u /* how late a frame may come and still be told from a duplicate */
+struct bench_check {
+	uint64_t next, received, duplicated, reordered;
+	uint64_t seen[BENCH_WINDOW / 64];
+};
+void bench_check_frame(struct bench_check *c, uint64_t seq);
+
+/* bench_histogram.c: times up to 34 s, each within 1/64 of its value. */
+#define BENCH_TIME_STEPS 64u
+struct bench_times {
+	uint64_t count, sum, max;
+	uint64_t buckets[30 * BENCH_TIME_STEPS];
+};
+void bench_times_add(struct bench_times *t, uint64_t ns);
+uint64_t bench_times_percentile(const struct bench_times *t, double percent);
+
+/* bench_client.c: one connection: a front-end with a driver on its memory. */
+struct bench_client {
+	const struct bench_options *options;
+	unsigned side;
+	struct sr_frontend *frontend;
+	struct sr_net_driver *driver;
+	uint64_t sent[SR_NET_DRIVER_PAIRS_MAX]; /* frames by pair, also the next number */
+	uint64_t received, received_bytes, foreign;
+	struct bench_check *checks; /* by the sender's pair */
+	bool sends, receives;	    /* what bench_client_wait is to wake up for */
+};
+int bench_client_open(struct bench_client *c, const struct bench_options *o, unsigned side,
+		      unsigned to_side, struct sr_error *e);
+void bench_client_close(struct bench_client *c);
+/* Counters and numbers back to 0. */
+void bench_client_reset(struct bench_client *c);
+/* One batch on one pair. Frames sent or received, or -EPROTO. */
+int bench_client_send(struct bench_client *c, unsigned pair, unsigned n);
+int bench_client_receive(struct bench_client *c, unsigned pair, unsigned n);
+/* On all pairs. */
+int bench_client_receive_all(struct bench_client *c, unsigned n);
+/* Sleeps until one of n clients has something to do, at most timeout_ms. */
+void bench_client_wait(struct bench_client *c, unsigned n, int timeout_ms);
+uint64_t bench_client_sent(const struct bench_client *c);
+uint64_t bench_client_sent_done(const struct bench_client *c); /* and taken by the device */
+
+/* bench_run.c */
+struct bench_result {
+	double seconds;		/* measured */
+	uint64_t frames, bytes; /* in that time: received, or in mode tx taken */
+	uint64_t sent, received, lost, duplicated, reordered, foreign; /* in the whole run */
+	struct bench_times times;				       /* pingpong: round trips */
+};
+int bench_run(const struct bench_options *o, struct bench_client *clients, struct bench_result *r,
+	      struct sr_error *e);
+
+#endif
