@@ -13,7 +13,8 @@ int sr_watch_events(struct sr_watch *w, uint32_t events)
 	struct epoll_event ev = { .events = events, .data.ptr = w };
 	int op = !w->events ? EPOLL_CTL_ADD : events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
 
-	if (events == w->events)
+	/* One shot may have been fired: it is set again. */
+	if (events == w->events && !(events & EPOLLONESHOT))
 		return 0;
 	if (epoll_ctl(w->loop->epoll_fd, op, w->fd, &ev) < 0)
 		return -errno;
