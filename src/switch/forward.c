@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Theory of operation.
+ *
+ * Frames arrive in batches that point into the sender's memory, and a receiver is cheapest to
+ * serve in batches too. Sending frame by frame was rejected (a receiver's lock and its
+ * notification for each), and so were queues between ports (a copy, memory, and a second
+ * place where frames are lost). Instead a batch is sorted first: each frame's destination
+ * is looked up, frames of one destination gather in a bit mask, and then each receiver is
+ * called once with all of its frames in the order in which they came. Nearly always that is
+ * one receiver.
+ *
+ * Every frame ends in exactly one counter of its sender: tx_bad (malformed, or a group
+ * address as source), tx_dropped (the sender has no link; the destination is the sender's own
+ * side; 01:80:c2:00:00:00 to 0f, LLDP and its like, which no bridge passes on) or tx_frames.
+ *
+ * What happens when a receiver has no room is decided in this file and nowhere else:
+ *
+ * - Frames for all ports never wait: a receiver that lacks room misses them (rx_dropped).
+ * - A frame for one receiver whose ops->can_wait is handed back to the sender, to be offered
+ *   again: back-pressure, so that a fast guest does not overrun a slow one. All later frames
+ *   of the batch to that receiver are handed back with it, so none overtakes another.
+ * - That has two bounds of wait_us each, after which the frame is dropped (rx_dropped).
+ *   The receiver's: since it last took all that it was offered (port->full_since). One that
+ *   has stopped costs its senders wait_us once, and from then on nothing: its frames are
+ *   dropped at once until it takes a whole batch.
+ *   The sender's: since its lane's batch began to wait (sw->waiting). The first bound
+ *   alone does not hold: a receiver that takes all of one lane's or one accomplice's frames
+ *   and none of another's starts anew each time. With the second, no batch is held up longer
+ *   than wait_us by any behaviour of its receivers, alone or together.
+ *
+ * So a guest that talks to a slow or spiteful neighbour still gets a batch through to others
+ * every wait_us; that is the price of not losing frames to one that is merely busy.
+ * The clock is read only when somebody is full.
+ */
+#include "offload.h"
+#include "switch_table.h"
+
+#include <assert.h>
+
+enum {
+	TO_NONE = -2,
+	TO_ALL = -1
+}; /* else an index of a group */
+
+/* Frames for one receiver. */
+struct group {
+	struct sr_port *to;
+	uint64_t frames;
+};
+
+/* One batch on its way. */
+struct batch {
+	struct sr_switch *sw;
+	struct sr_port *from;
+	struct sr_frame *f;
+	unsigned lane;
+	bool offloads;		       /* a frame has work left to do */
+	uint64_t bad, dropped, to_all; /* masks of frames */
+	uint64_t now;		       /* ns, 0 = not read yet */
+	/* Frames in a row mostly come from one address and go to one. */
+	uint64_t last_src, last_dst;
+	int last_way;
+	unsigned ngroups;
+	struct group group[SR_FRAME_BATCH];
+};
+
+static unsigned count_bits(uint64_t m)
+{
+	return (unsigned)__builtin_popcountll(m);
+}
+
+/* False for a frame too short for its headers or with a group address as source. */
+static bool frame_is_sane(const struct sr_frame *f, unsigned *vlan)
+{
+	unsigned type;
+
+	*vlan = 0;
+	if (SR_UNLIKELY(f->head_len < SR_FRAME_MIN || f->head[6] & 1))
+		return false;
+	type = sr_get_be16(f->head + 12);
+	if (type != 0x8100 && type != 0x88a8)
+		return true;
+	*vlan = sr_get_be16(f->head + 14) & 0xfff;
+	return f->head_len >= SR_FRAME_MIN + 4;
+}
+
+static bool is_link_local(const uint8_t mac[6])
+{
+	static const uint8_t prefix[5] = { 0x01, 0x80, 0xc2, 0x00, 0x00 };
+
+	return !memcmp(mac, prefix, sizeof(prefix)) && mac[5] < 0x10;
+}
+
+static int group_of(struct batch *b, struct sr_port *to)
+{
+	unsigned i = 0;
+
+	while (i < b->ngroups && b->group[i].to != to)
+		i++;
+	if (i == b->ngroups)
+		b->group[b->ngroups++] = (struct group){ .to = to };
+	return (int)i;
+}
+
+static int look_up(struct batch *b, uint64_t dst)
+{
+	int slot = sr_fdb_find(&b->sw->fdb, dst);
+	struct sr_port *to;
+
+	if (slot < 0)
+		return TO_ALL;
+	if ((unsigned)slot == b->from->slot)
+		return TO_NONE;
+	to = atomic_load_explicit(&b->sw->port[slot], memory_order_acquire);
+	return to ? group_of(b, to) : TO_ALL;
+}
+
+static void learn(struct batch *b, uint64_t src)
+{
+	if (src == b->last_src)
+		return;
+	b->last_src = src;
+	if (src >> 16 && sr_fdb_learn(&b->sw->fdb, src, b->from->slot))
+		b->last_dst = SR_FDB_NO_KEY; /* may have been this address */
+}
+
+static int find_way(struct batch *b, const struct sr_frame *f, unsigned vlan)
+{
+	uint64_t dst;
+
+	if (f->head[0] & 1)
+		return is_link_local(f->head) ? TO_NONE : TO_ALL;
+	dst = sr_fdb_key(f->head, vlan);
+	if (dst != b->last_dst) {
+		b->last_dst = dst;
+		b->last_way = look_up(b, dst);
+	}
+	return b->last_way;
+}
+
+static void sort(struct batch *b, uint64_t which)
+{
+	for (uint64_t m = which; m; m &= m - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(m), vlan;
+		const struct sr_frame *f = &b->f[i];
+		uint64_t bit = m & -m;
+		int way;
+
+		if (SR_UNLIKELY(!frame_is_sane(f, &vlan))) {
+			b->bad |= bit;
+			continue;
+		}
+		b->offloads |= f->off.flags | f->off.gso_type;
+		learn(b, sr_fdb_key(f->head + 6, vlan));
+		way = find_way(b, f, vlan);
+		if (SR_LIKELY(way >= 0))
+			b->group[way].frames |= bit;
+		else if (way == TO_ALL)
+			b->to_all |= bit;
+		else
+			b->dropped |= bit;
+	}
+}
+
+/* Sends frames as they are; returns those that were not taken. */
+static uint64_t send_plain(struct batch *b, struct sr_port *to, uint64_t frames)
+{
+	const struct sr_frame *list[SR_FRAME_BATCH];
+	unsigned n = 0, taken;
+
+	for (uint64_t m = frames; m; m &= m - 1)
+		list[n++] = &b->f[__builtin_ctzll(m)];
+	taken = sr_port_send(to, list, n, b->lane);
+	assert(taken <= n);
+	if (SR_LIKELY(taken == n))
+		return 0;
+	for (; taken; taken--)
+		frames &= frames - 1;
+	return frames;
+}
+
+/* Like send_plain; *full may be set although nothing is left to offer again. */
+static uint64_t send(struct batch *b, struct sr_port *to, uint64_t frames, bool *full)
+{
+	struct sr_delivery d = {
+		.to = to, .f = b->f, .mask = frames, .lane = b->lane, .ident = &b->sw->ident
+	};
+
+	if (SR_LIKELY(!b->offloads)) {
+		frames = send_plain(b, to, frames);
+		*full = frames;
+		return frames;
+	}
+	sr_offload_send(&d);
+	b->bad |= d.bad;
+	*full = d.full;
+	return d.left;
+}
+
+static uint64_t now(struct batch *b)
+{
+	if (!b->now)
+		b->now = sr_now_ns();
+	return b->now;
+}
+
+static _Atomic uint64_t *lane_waiting(struct batch *b)
+{
+	return &b->sw->waiting[b->from->slot][b->lane % SR_SWITCH_LANES];
+}
+
+/* Whether less than wait_us have passed. Another thread's clock may be a little ahead. */
+static bool in_time(struct batch *b, uint64_t since)
+{
+	return !since || (int64_t)(now(b) - since) < (int64_t)b->sw->wait_ns;
+}
+
+static bool may_wait(struct batch *b, struct sr_port *to)
+{
+	uint64_t since = atomic_load_explicit(&to->full_since, memory_order_relaxed);
+
+	if (!to->ops->can_wait)
+		return false;
+	if (!since)
+		atomic_store_explicit(&to->full_since, now(b), memory_order_relaxed);
+	return in_time(b, since) &&
+	       in_time(b, atomic_load_explicit(lane_waiting(b), memory_order_relaxed));
+}
+
+static void took_all(struct sr_port *to)
+{
+	if (SR_UNLIKELY(atomic_load_explicit(&to->full_since, memory_order_relaxed)))
+		atomic_store_explicit(&to->full_since, 0, memory_order_relaxed);
+}
+
+/* Returns the frames to offer again. */
+static uint64_t deliver(struct batch *b, struct sr_port *to, uint64_t frames)
+{
+	uint64_t left, again;
+	bool full, wait;
+
+	if (SR_UNLIKELY(!atomic_load_explicit(&to->link, memory_order_acquire))) {
+		sr_count(&to->counters.rx_dropped, count_bits(frames & ~b->to_all));
+		return 0;
+	}
+	left = send(b, to, frames, &full);
+	if (SR_LIKELY(!full)) {
+		took_all(to);
+		return 0;
+	}
+	wait = may_wait(b, to);
+	again = wait ? left & ~b->to_all : 0;
+	sr_count(&to->counters.rx_dropped, count_bits(left & ~again));
+	return again;
+}
+
+static uint64_t deliver_groups(struct batch *b)
+{
+	uint64_t again = 0;
+
+	for (unsigned i = 0; i < b->ngroups; i++)
+		again |= deliver(b, b->group[i].to, b->group[i].frames | b->to_all);
+	return again;
+}
+
+/* The ports that have no group get the frames for all alone. */
+static void deliver_to_others(struct batch *b)
+{
+	unsigned high = atomic_load_explicit(&b->sw->high, memory_order_acquire);
+	uint64_t done[SR_SWITCH_PORTS_MAX / 64] = { 0 };
+
+	done[b->from->slot / 64] |= 1ull << b->from->slot % 64;
+	for (unsigned i = 0; i < b->ngroups; i++) {
+		unsigned slot = b->group[i].to->slot;
+
+		done[slot / 64] |= 1ull << slot % 64;
+	}
+	for (unsigned i = 0; i < high; i++) {
+		struct sr_port *to = atomic_load_explicit(&b->sw->port[i], memory_order_acquire);
+
+		if (to && !(done[i / 64] >> i % 64 & 1))
+			deliver(b, to, b->to_all);
+	}
+}
+
+/* Remembers since when this lane's batch has been waiting. */
+static void mark_waiting(struct batch *b, bool waits)
+{
+	_Atomic uint64_t *since = lane_waiting(b);
+	uint64_t old = atomic_load_explicit(since, memory_order_relaxed);
+
+	if (SR_UNLIKELY(waits != (old != 0)))
+		atomic_store_explicit(since, waits ? now(b) : 0, memory_order_relaxed);
+}
+
+/* Frames that are offered again are counted when they are done with. */
+static void count(struct batch *b, uint64_t done)
+{
+	struct sr_port_counters *c = &b->from->counters;
+	uint64_t good = done & ~b->bad & ~b->dropped, bytes = 0;
+
+	for (uint64_t m = good; m; m &= m - 1)
+		bytes += b->f[__builtin_ctzll(m)].len;
+	sr_count(&c->tx_frames, count_bits(good));
+	sr_count(&c->tx_bytes, bytes);
+	sr_count(&c->tx_bad, count_bits(done & b->bad));
+	sr_count(&c->tx_dropped, count_bits(done & b->dropped));
+	sr_count(&c->flooded, count_bits(good & b->to_all));
+}
+
+static uint64_t forward(void *sink, struct sr_port *from, struct sr_frame *f, unsigned n,
+			uint64_t which, unsigned lane)
+{
+	uint64_t again = 0;
+	struct batch b;
+
+	assert(n <= SR_FRAME_BATCH && (n == SR_FRAME_BATCH || !(which >> n)));
+	b.sw = sink;
+	b.from = from;
+	b.f = f;
+	b.lane = lane;
+	b.offloads = false;
+	b.bad = b.dropped = b.to_all = b.now = 0;
+	b.last_src = b.last_dst = SR_FDB_NO_KEY;
+	b.ngroups = 0;
+	if (SR_LIKELY(atomic_load_explicit(&from->link, memory_order_relaxed)))
+		sort(&b, which);
+	else
+		b.dropped = which;
+	again = deliver_groups(&b);
+	if (b.to_all)
+		deliver_to_others(&b);
+	mark_waiting(&b, again);
+	count(&b, which & ~again);
+	return again;
+}
+
+const struct sr_sink_ops sr_switch_sink = { .forward = forward };

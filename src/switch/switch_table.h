@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The switch as its own files see it. */
+#ifndef SR_SWITCH_TABLE_H
+#define SR_SWITCH_TABLE_H
+
+#include "fdb.h"
+
+#include <slipring/switch.h>
+
+/* Lanes whose waiting is told apart; those beyond share with one of them. */
+#define SR_SWITCH_LANES 128u
+
+struct sr_switch {
+	struct sr_fdb fdb;
+	uint64_t wait_ns;
+	_Atomic uint32_t ident; /* of fragments */
+	_Atomic unsigned high;	/* slots from here on are empty */
+	_Atomic(struct sr_port *) port[SR_SWITCH_PORTS_MAX];
+	/* The control thread's: whose slot it is, until it was flushed after detaching. */
+	const struct sr_port *owner[SR_SWITCH_PORTS_MAX];
+	/* When a lane's batch began to wait; 0 = it does not. Written by that lane's thread. */
+	_Atomic uint64_t waiting[SR_SWITCH_PORTS_MAX][SR_SWITCH_LANES];
+};
+
+extern const struct sr_sink_ops sr_switch_sink;
+
+#endif
