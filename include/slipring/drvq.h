@@ -2,7 +2,7 @@
 /*
  * The driver's side of a virtqueue: what a guest does. For front-ends (containers,
  * benchmarks) and for tests of devices. It checks what the device writes: a used id out of
- * range or not outstanding breaks the queue.
+ * range or not outstanding, or more bytes written than there was room for, breaks the queue.
  */
 #ifndef SLIPRING_DRVQ_H
 #define SLIPRING_DRVQ_H
@@ -48,8 +48,8 @@ struct sr_drvq *sr_drvq_create(const struct sr_drvq_config *c, struct sr_error *
 void sr_drvq_destroy(struct sr_drvq *q); /* NULL is allowed */
 
 /* Adds one chain: nout pieces for the device to read, then nin for it to write. `token`
- * comes back from sr_drvq_get. 0, or -ENOSPC when the descriptors are used up. Seen by the
- * device after sr_drvq_publish. */
+ * comes back from sr_drvq_get. 0, -ENOSPC when the descriptors are used up, or -E2BIG when a
+ * whole free ring could not hold it. Seen by the device after sr_drvq_publish. */
 int sr_drvq_add(struct sr_drvq *q, const struct sr_sg *out, unsigned nout,
 		const struct sr_sg *in, unsigned nin, void *token);
 

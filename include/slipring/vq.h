@@ -67,24 +67,32 @@ void sr_vq_destroy(struct sr_vq *q); /* NULL is allowed */
 int sr_vq_start(struct sr_vq *q, const struct sr_vq_config *c, const struct sr_mem *m,
 		struct sr_error *e);
 /* After it the ring is not touched. Returns the base to start again from: chains that were
- * popped and not pushed are offered again then. */
+ * popped and not pushed are offered again then. A base is one number, so these must be the last
+ * ones popped: a device that completes out of order stops with nothing outstanding. What was
+ * pushed must have been published. On a stopped queue it returns the same base again. */
 uint16_t sr_vq_stop(struct sr_vq *q);
 bool sr_vq_is_running(const struct sr_vq *q);
 
 /* Takes up to n chains into c[], each copied once from shared memory, checked whole and
- * translated. Returns how many; 0 = empty. Fewer than there are when the pool is full; it
- * grows when one chain alone needs it. -EPROTO: the ring is broken (sr_vq_error says why)
- * and stays so until it is started again; every later pop says the same. */
+ * translated. Returns how many; 0 = empty. Fewer than there are when the pool is full; an
+ * empty pool grows when the first chain needs it. -EPROTO: the ring is broken (sr_vq_error
+ * says why) and stays so until it is started again; every later pop says the same. Chains
+ * before a bad one are given first, and chains of a broken ring may still be pushed. Nothing
+ * is taken on -ENOBUFS (the pool holds pieces and the first chain does not fit beside them)
+ * and on -ENOMEM (the pool could not grow). */
 int sr_vq_pop(struct sr_vq *q, struct sr_chain *c, unsigned n, struct sr_iov_pool *pool);
 
 /* Gives the last n popped chains back, unread: the next pop returns them again. */
 void sr_vq_unpop(struct sr_vq *q, unsigned n);
 
 /* Returns n chains to the driver in the order given; seen by it after sr_vq_publish. Their
- * `written` bytes are marked in the dirty log when it is active. */
+ * `written` bytes are marked in the dirty log when it is active: the pool must still hold
+ * their pieces. */
 void sr_vq_push(struct sr_vq *q, const struct sr_chain *c, unsigned n);
 
-/* Shows all pushed chains to the driver. True: it asked to be notified. */
+/* Shows all pushed chains to the driver. True: it asked to be notified. The first time after
+ * a start it is true with EVENT_IDX in any case; false when nothing was pushed since the last
+ * time. */
 bool sr_vq_publish(struct sr_vq *q);
 
 /* Asks the driver for kicks, then looks again: true = something came meanwhile (kicks are
