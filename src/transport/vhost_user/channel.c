@@ -138,7 +138,7 @@ int sr_vu_send(int fd, uint32_t request, uint32_t flags, const void *payload, ui
 		memcpy(CMSG_DATA(&control.align), fds, nfds * sizeof(int));
 	}
 	do
-		n = sendmsg(fd, &h, MSG_NOSIGNAL);
+		n = sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

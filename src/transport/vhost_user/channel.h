@@ -27,7 +27,7 @@ void sr_vu_channel_finish(struct sr_vu_channel *c);
  * errno. */
 int sr_vu_channel_receive(struct sr_vu_channel *c, struct sr_error *e);
 
-/* Sends one message; the fds stay the caller's. Never waits on a non-blocking socket: where
+/* Sends one message; the fds stay the caller's. Never waits, whatever the socket's mode: where
  * the peer's buffer is full, -EAGAIN. There is no queue behind it: a peer reads the answer to
  * each of its requests before it needs another, so one that has left a whole socket
  * buffer unread (some hundred messages) is given up. Unix sockets take a message of this size

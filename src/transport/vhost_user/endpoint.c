@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "endpoint.h"
+
+#include "base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Front-ends that wait while one is served. */
+#define BACKLOG 16
+
+static int make_address(struct sockaddr_un *a, const char *path, struct sr_error *e)
+{
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (!*path || strlen(path) >= sizeof(a->sun_path))
+		return sr_error_set(e, -ENAMETOOLONG,
+				    "socket %s: path of %zu bytes, expected 1 to %zu", path,
+				    strlen(path), sizeof(a->sun_path) - 1);
+	strcpy(a->sun_path, path);
+	return 0;
+}
+
+int sr_vu_socket_connect(const char *path, struct sr_error *e)
+{
+	struct sockaddr_un a;
+	int fd, r = make_address(&a, path, e);
+
+	if (r)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return sr_error_set(e, -errno, "socket: %s", strerror(errno));
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		r = sr_error_set(e, -errno, "connect to %s: %s", path, strerror(errno));
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Between the test and the removal another process may have put a live socket there: so the
+ * file is first moved aside, looked at, and put back when it is not the one tested. */
+static int remove_stale(const char *path, const struct stat *tested, struct sr_error *e)
+{
+	char aside[sizeof(((struct sockaddr_un *)0)->sun_path) + 32];
+	struct stat st;
+
+	snprintf(aside, sizeof(aside), "%s.stale-%d", path, (int)getpid());
+	if (rename(path, aside))
+		return errno == ENOENT ? 0
+				       : sr_error_set(e, -errno, "stale socket %s: not removed: %s",
+						      path, strerror(errno));
+	if (lstat(aside, &st) == 0 && same_file(&st, tested)) {
+		unlink(aside);
+		return 0;
+	}
+	renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
+	return sr_error_set(e, -EADDRINUSE, "socket %s: another process listens on it", path);
+}
+
+/* Makes room at `path`, if that does no harm. */
+static int clear_path(const char *path, struct sr_error *e)
+{
+	struct sr_error why;
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st))
+		return errno == ENOENT
+			       ? 0
+			       : sr_error_set(e, -errno, "socket %s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return sr_error_set(e, -EEXIST, "socket %s: there is a file of another kind", path);
+	fd = sr_vu_socket_connect(path, &why);
+	if (fd == -ECONNREFUSED)
+		return remove_stale(path, &st, e);
+	if (fd == -EACCES || fd == -EPERM)
+		return sr_error_set(e, fd, "socket %s exists and we may not test it: %s", path,
+				    strerror(-fd));
+	if (fd == -ENOENT)
+		return 0;
+	if (fd >= 0)
+		close(fd);
+	return sr_error_set(e, -EADDRINUSE, "socket %s: another process listens on it", path);
+}
+
+static int find_group(const char *name, gid_t *gid, struct sr_error *e)
+{
+	char buf[4096];
+	struct group g, *found = NULL;
+	int r = getgrnam_r(name, &g, buf, sizeof(buf), &found);
+
+	if (!found)
+		return sr_error_set(e, r ? -r : -ENOENT, "group %s: %s", name,
+				    r ? strerror(r) : "not known");
+	*gid = g.gr_gid;
+	return 0;
+}
+
+/* Before listen: nobody can connect with the wrong rights in between. */
+static int guard(const char *path, mode_t mode, const char *group, struct sr_error *e)
+{
+	gid_t gid = (gid_t)-1;
+	int r = group ? find_group(group, &gid, e) : 0;
+
+	if (r)
+		return r;
+	if (group && lchown(path, (uid_t)-1, gid))
+		return sr_error_set(e, -errno, "socket %s: group %s: %s", path, group,
+				    strerror(errno));
+	if (chmod(path, mode ? mode : 0600))
+		return sr_error_set(e, -errno, "socket %s: mode 0%o: %s", path, mode,
+				    strerror(errno));
+	return 0;
+}
+
+int sr_vu_socket_listen(struct sr_vu_socket_file *f, const char *path, mode_t mode,
+			const char *group, struct sr_error *e)
+{
+	struct sockaddr_un a;
+	struct stat st;
+	int r = make_address(&a, path, e);
+
+	*f = (struct sr_vu_socket_file){ .fd = -1 };
+	if (!r)
+		r = clear_path(path, e);
+	if (r)
+		return r;
+	f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (f->fd < 0)
+		return sr_error_set(e, -errno, "socket: %s", strerror(errno));
+	/* Bind gives the file no more rights than the socket's inode has. */
+	fchmod(f->fd, 0600);
+	if (bind(f->fd, (struct sockaddr *)&a, sizeof(a))) {
+		r = sr_error_set(e, -errno, "socket %s: %s", path, strerror(errno));
+		sr_vu_socket_close(f, path);
+		return r;
+	}
+	if (lstat(path, &st) == 0) {
+		f->dev = st.st_dev;
+		f->ino = st.st_ino;
+	}
+	r = guard(path, mode, group, e);
+	if (!r && listen(f->fd, BACKLOG))
+		r = sr_error_set(e, -errno, "socket %s: listen: %s", path, strerror(errno));
+	if (r)
+		sr_vu_socket_close(f, path);
+	return r;
+}
+
+int sr_vu_socket_adopt(struct sr_vu_socket_file *f, int fd, struct sr_error *e)
+{
+	int listening = 0, flags = fcntl(fd, F_GETFL);
+	socklen_t len = sizeof(listening);
+
+	*f = (struct sr_vu_socket_file){ .fd = -1 };
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening ||
+	    flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK))
+		return sr_error_set(e, -EINVAL, "fd %d: not a listening socket", fd);
+	f->fd = fd;
+	return 0;
+}
+
+void sr_vu_socket_close(struct sr_vu_socket_file *f, const char *path)
+{
+	struct stat st;
+
+	if (f->fd < 0)
+		return;
+	close(f->fd);
+	f->fd = -1;
+	if (f->ino && lstat(path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
+		unlink(path);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One front-end's session, from accepted connection to its end. Inside of the room only.
+ *
+ * Everything here is used on the control loop, except what the comments give to a queue's
+ * own loop or to any thread.
+ */
+#ifndef SR_VU_SESSION_H
+#define SR_VU_SESSION_H
+
+#include "channel.h"
+
+#include <slipring/device.h>
+#include <slipring/loop.h>
+#include <stdatomic.h>
+
+/* Set to BREAKING by the first thread that finds it so, to BROKEN when `why` is written. */
+enum sr_vu_health {
+	SR_VU_SOUND,
+	SR_VU_BREAKING,
+	SR_VU_BROKEN
+};
+
+/* One ring. Exists from the first message about it. */
+struct sr_vu_queue {
+	struct sr_session *s;
+	unsigned index;
+	struct sr_loop *loop; /* which serves it */
+
+	/* As the front-end has set it. */
+	uint32_t size;
+	uint16_t base;
+	bool have_addr;
+	struct sr_vu_addr addr;
+	int kick, call, err; /* -1: none */
+	bool enabled;
+	bool wanted; /* between SET_VRING_KICK and GET_VRING_BASE */
+
+	struct sr_vq *vq;	  /* from the first start */
+	struct sr_poller *poller; /* from start to stop, over pauses */
+	bool running;		  /* written on `loop`, while the control loop waits */
+	bool spin;		  /* no kick fd: the ring must be polled. As `running` */
+	bool call_is_socket, err_is_socket;
+	bool waiting; /* stopped until memory that holds it comes; said so in the log */
+
+	_Atomic int health; /* enum sr_vu_health */
+	char why[256];	    /* written before health becomes BROKEN */
+};
+
+/* Device status, virtio 1.3, section 2.1. */
+#define SR_VU_STATUS_NEEDS_RESET 0x40u
+
+struct sr_session_config {
+	struct sr_device *device;
+	struct sr_loop *control;
+	struct sr_loop *const *workers;
+	unsigned nworkers;
+	unsigned first_worker;
+	/* The session is over: its queues are stopped, the device is reset. `error` says why it
+	 * went wrong, NULL when the front-end just closed. Not called by sr_session_end. */
+	void (*ended)(void *ctx, const char *error);
+	void *ctx;
+};
+
+struct sr_session {
+	struct sr_session_config config;
+	struct sr_device *device;
+	/* The session lives while it is open or a post of it is under way. */
+	_Atomic unsigned references;
+	bool open;
+	_Atomic bool torn;
+
+	int fd;
+	int back_fd; /* -1: no channel for our own requests */
+	struct sr_watch *watch;
+	struct sr_vu_channel channel;
+	char peer[32];	       /* "front-end (pid 123)" */
+	struct sr_error error; /* of the message at hand */
+	uint64_t complained;   /* request ids already logged as refused */
+
+	uint64_t features, protocol;
+	uint8_t status;
+	bool enable_all;   /* SET_FEATURES came without bit 30 */
+	bool config_dirty; /* a change the front-end could not be told of yet */
+
+	struct sr_mem *mem;
+	unsigned nqueues;
+	struct sr_vu_queue **queues; /* nqueues of them, NULL where nothing was said yet */
+};
+
+/* Takes over the connected socket `fd`, on failure too. */
+struct sr_session *sr_session_begin(const struct sr_session_config *c, int fd, struct sr_error *e);
+/* Ends it without a word to `ended`. NULL is allowed. */
+void sr_session_end(struct sr_session *s);
+
+/* session.c, for the handlers. Each returns as a handler does. */
+int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
+		     uint32_t size);
+int sr_session_reply_u64(struct sr_session *s, const struct sr_vu_message *m, uint64_t value);
+/* An event to a file descriptor of the front-end's: eventfd or socket. From any thread; never
+ * waits, never raises SIGPIPE. */
+void sr_session_signal(int fd, bool is_socket);
+
+/* Runs fn(s, arg) on the control loop unless the session is over by then. From any thread
+ * that uses one of its queues. */
+void sr_session_post(struct sr_session *s, void (*fn)(struct sr_session *s, unsigned arg),
+		     unsigned arg);
+/* The session is lost: s->error says why. Frees it; the caller touches it no more. */
+void sr_session_fail(struct sr_session *s);
+
+/* A handler's results besides a negative errno, which ends the session; -EOPNOTSUPP only
+ * refuses the message. The text is in s->error. */
+enum {
+	SR_VU_DONE,
+	SR_VU_REPLIED
+};
+
+/* `q` is NULL for messages that are not about one ring. */
+typedef int sr_vu_handler(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m);
+
+/* vu_features.c */
+sr_vu_handler sr_vu_get_features, sr_vu_set_features, sr_vu_get_protocol_features,
+	sr_vu_set_protocol_features, sr_vu_get_queue_num, sr_vu_set_owner, sr_vu_reset_owner,
+	sr_vu_reset_device, sr_vu_get_status, sr_vu_set_status;
+/* vu_memory.c */
+sr_vu_handler sr_vu_set_mem_table, sr_vu_add_mem_reg, sr_vu_rem_mem_reg, sr_vu_get_max_mem_slots,
+	sr_vu_set_log_base, sr_vu_set_log_fd;
+/* vring.c */
+sr_vu_handler sr_vu_set_vring_num, sr_vu_set_vring_addr, sr_vu_set_vring_base, sr_vu_get_vring_base,
+	sr_vu_set_vring_kick, sr_vu_set_vring_call, sr_vu_set_vring_err, sr_vu_set_vring_enable;
+/* vu_config.c */
+sr_vu_handler sr_vu_get_config, sr_vu_set_config, sr_vu_net_set_mtu, sr_vu_send_rarp,
+	sr_vu_set_backend_req_fd;
+/* Tells the front-end, or remembers to while all rings are stopped. */
+void sr_session_config_changed(struct sr_session *s);
+
+/* vu_queue.c: the running of queues. */
+struct sr_vu_queue *sr_vu_queue_get(struct sr_session *s, unsigned index); /* NULL: no memory */
+void sr_vu_queue_destroy(struct sr_vu_queue *q);
+/* Starts it when it is wanted, described and not running yet. 0 or -EPROTO. */
+int sr_vu_queue_try_start(struct sr_vu_queue *q, struct sr_error *e);
+/* Afterwards neither ring nor memory is touched; q->base is where it would go on. */
+void sr_vu_queue_stop(struct sr_vu_queue *q);
+/* The same, but it stays wanted and its poller stays. */
+void sr_vu_queue_pause(struct sr_vu_queue *q);
+void sr_vu_queue_enable(struct sr_vu_queue *q, bool on);
+/* Takes over `fd` (-1: none). */
+int sr_vu_queue_set_kick(struct sr_vu_queue *q, int fd, struct sr_error *e);
+void sr_vu_queues_pause(struct sr_session *s);
+/* Starts the paused ones again. Where one cannot: -EPROTO, or, when `patient`, it waits for
+ * the next change with one line in the log. */
+int sr_vu_queues_resume(struct sr_session *s, bool patient, struct sr_error *e);
+void sr_vu_queues_stop(struct sr_session *s);
+unsigned sr_vu_queues_running(const struct sr_session *s);
+extern const struct sr_session_ops sr_session_ops_table;
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages about one ring. */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <slipring/virtio.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A front-end that sets the size or base of a ring which we think runs is setting it up
+ * again without GET_VRING_BASE, as User-mode Linux does: the ring is over and starts at its
+ * next SET_VRING_KICK. */
+static void set_up_again(struct sr_vu_queue *q)
+{
+	if (q->running)
+		sr_vu_queue_stop(q);
+}
+
+int sr_vu_set_vring_num(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	uint32_t n = m->p.state.num;
+	bool packed = s->features & SR_F_RING_PACKED;
+
+	if (n == 0 || n > SR_VQ_SIZE_MAX || (!packed && n & (n - 1)))
+		return sr_error_set(&s->error, -EPROTO,
+				    "SET_VRING_NUM: ring %u: %" PRIu32
+				    " entries, expected %s1 to %u",
+				    q->index, n, packed ? "" : "a power of two, ", SR_VQ_SIZE_MAX);
+	set_up_again(q);
+	q->size = n;
+	return SR_VU_DONE;
+}
+
+int sr_vu_set_vring_base(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	if (m->p.state.num > UINT16_MAX)
+		return sr_error_set(&s->error, -EPROTO,
+				    "SET_VRING_BASE: ring %u: 0x%" PRIx32 ", expected 16 bits",
+				    q->index, m->p.state.num);
+	set_up_again(q);
+	q->base = (uint16_t)m->p.state.num;
+	return SR_VU_DONE;
+}
+
+/* While the ring runs this is how a migration turns the log of the used ring on and off. */
+int sr_vu_set_vring_addr(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	if (m->p.addr.flags & ~SR_VU_ADDR_LOG)
+		return sr_error_set(&s->error, -EPROTO,
+				    "SET_VRING_ADDR: ring %u: flags 0x%" PRIx32 ", expected 0 or 1",
+				    q->index, m->p.addr.flags);
+	sr_vu_queue_pause(q);
+	q->addr = m->p.addr;
+	q->have_addr = true;
+	return sr_vu_queue_try_start(q, &s->error);
+}
+
+/* Call and error descriptors stay: QEMU does not send them again when it starts the ring. */
+int sr_vu_get_vring_base(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	struct sr_vu_state state = { .index = q->index };
+
+	sr_vu_queue_stop(q);
+	state.num = q->base;
+	return sr_session_reply(s, m, &state, sizeof(state));
+}
+
+/* A front-end can undo O_NONBLOCK behind our back, since it shares the open file; a counter
+ * at its maximum would then hold up one worker. That takes the VMM's will, not a guest's. */
+static int make_nonblocking(struct sr_session *s, const char *name, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return sr_error_set(&s->error, -EPROTO, "%s: file descriptor not usable", name);
+	return 0;
+}
+
+/* Anonymous inodes have no file type; /proc knows which kind it is, where there is one. */
+static bool is_eventfd(int fd, const struct stat *st)
+{
+	char path[32], target[32] = "";
+	ssize_t n;
+
+	if (st->st_mode & S_IFMT)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	return n < 0 || strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
+/* Takes the message's descriptor over for sr_session_signal: a pipe there would end us with
+ * SIGPIPE, a file would grow. */
+static int take_event_fd(struct sr_session *s, struct sr_vu_message *m, const char *name,
+			 bool *is_socket)
+{
+	struct stat st;
+	int r = make_nonblocking(s, name, m->fds[0]);
+
+	if (r)
+		return r;
+	if (fstat(m->fds[0], &st) || (!S_ISSOCK(st.st_mode) && !is_eventfd(m->fds[0], &st)))
+		return sr_error_set(
+			&s->error, -EPROTO,
+			"%s: a file descriptor of another kind, expected an eventfd or a "
+			"socket",
+			name);
+	*is_socket = S_ISSOCK(st.st_mode);
+	return sr_vu_message_take_fd(m, 0);
+}
+
+/* Starts the ring. A broken one starts again. */
+int sr_vu_set_vring_kick(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	int r;
+
+	if (m->nfds) {
+		r = make_nonblocking(s, "SET_VRING_KICK", m->fds[0]);
+		if (r)
+			return r;
+	}
+	if (atomic_load(&q->health) != SR_VU_SOUND)
+		sr_vu_queue_stop(q);
+	r = sr_vu_queue_set_kick(q, sr_vu_message_take_fd(m, 0), &s->error);
+	if (r)
+		return r;
+	q->wanted = true;
+	return sr_vu_queue_try_start(q, &s->error);
+}
+
+static int take_event(struct sr_session *s, struct sr_vu_message *m, const char *name, int *slot,
+		      bool *is_socket)
+{
+	int fd = m->nfds ? take_event_fd(s, m, name, is_socket) : -1;
+
+	if (m->nfds && fd < 0)
+		return fd;
+	if (*slot >= 0)
+		close(*slot);
+	*slot = fd;
+	return 0;
+}
+
+/* The ring is paused so that its threads need no lock around the descriptor; what they
+ * would have said meanwhile is said at the end. */
+int sr_vu_set_vring_call(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	int r;
+
+	sr_vu_queue_pause(q);
+	r = take_event(s, m, "SET_VRING_CALL", &q->call, &q->call_is_socket);
+	if (!r)
+		r = sr_vu_queue_try_start(q, &s->error);
+	if (!r && q->running && q->call >= 0)
+		sr_session_signal(q->call, q->call_is_socket);
+	return r;
+}
+
+int sr_vu_set_vring_err(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	return take_event(s, m, "SET_VRING_ERR", &q->err, &q->err_is_socket);
+}
+
+int sr_vu_set_vring_enable(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
+{
+	if (m->p.state.num > 1)
+		return sr_error_set(&s->error, -EPROTO,
+				    "SET_VRING_ENABLE: ring %u: %" PRIu32 ", expected 0 or 1",
+				    q->index, m->p.state.num);
+	sr_vu_queue_enable(q, m->p.state.num);
+	return SR_VU_DONE;
+}
