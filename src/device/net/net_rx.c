@@ -162,14 +162,19 @@ static unsigned chains_guess(const struct net_queue *q, const struct sr_frame *c
 	return (unsigned)sr_min(guess, RX_CHAINS_MAX);
 }
 
-/* 5.1.6.3.1: every buffer holds at least the header. A smaller one would also let a guest
- * spread a frame over any number of buffers. */
-static bool chains_sound(const struct net_queue *q, const struct rx_batch *b)
+/* 5.1.6.3.1: every buffer holds at least the header. Keeps those before the first that does
+ * not; false: there is none before it. */
+static bool batch_check(struct net_queue *q, struct rx_batch *b)
 {
-	for (unsigned i = 0; i < b->popped; i++)
-		if (SR_UNLIKELY(b->chains[i].in_len < q->hdr_len))
-			return false;
-	return true;
+	unsigned good = 0;
+
+	while (good < b->popped && SR_LIKELY(b->chains[good].in_len >= q->hdr_len))
+		good++;
+	if (SR_LIKELY(good == b->popped))
+		return true;
+	sr_vq_unpop(q->vq, b->popped - good);
+	b->popped = good;
+	return good;
 }
 
 /* 0 or -EPROTO with *why. */
@@ -185,9 +190,8 @@ static int batch_pop(struct net_queue *q, struct rx_batch *b, unsigned want, con
 		*why = sr_vq_error(q->vq);
 		return n;
 	}
-	if (SR_UNLIKELY(!chains_sound(q, b))) {
+	if (SR_UNLIKELY(!batch_check(q, b))) {
 		*why = "a receive buffer is smaller than the virtio-net header";
-		sr_vq_unpop(q->vq, b->popped);
 		return -EPROTO;
 	}
 	if (n)
