@@ -25,6 +25,8 @@ struct sr_poller;
 #define SR_POLL_NEVER 0u         /* arm notifications as soon as a queue is empty */
 #define SR_POLL_ALWAYS UINT32_MAX /* never sleep while there is a poller */
 
+#define SR_LOOP_POSTS_MAX 65536u
+
 struct sr_loop_config {
 	const char *name; /* of a spawned thread and in texts; copied, 15 bytes of it */
 	int cpu;          /* pin to this CPU, or -1 */
@@ -49,7 +51,7 @@ void sr_loop_stop(struct sr_loop *loop);
 void sr_loop_destroy(struct sr_loop *loop);
 
 /* From any thread: runs fn(ctx) on the loop's thread, soon, in order of posting.
- * 0 or -ENOMEM. Functions still waiting when the loop stops are run by sr_loop_destroy. */
+ * 0, or -ENOMEM, also when SR_LOOP_POSTS_MAX wait already. Functions still waiting when the loop stops are run by sr_loop_destroy. */
 int sr_loop_post(struct sr_loop *loop, void (*fn)(void *ctx), void *ctx);
 
 /* From any thread: runs fn(ctx) on the loop's thread and returns when it has run; at once,

@@ -61,9 +61,10 @@ struct sr_loop {
 	pthread_t thread;
 	bool spawned;
 
-	pthread_mutex_t lock; /* of the next five */
+	pthread_mutex_t lock; /* of what follows, up to `running` */
 	pthread_cond_t called;
 	struct post *posts, **posts_end;
+	unsigned waiting; /* length of the list */
 	unsigned calls; /* posts that somebody waits for */
 	bool running;
 

@@ -162,6 +162,22 @@ static void posts_that_are_left_run_at_destroy(void **state)
 	assert_true(n.at_once);
 }
 
+static void posts_beyond_the_limit_are_refused(void **state)
+{
+	struct sr_loop *l = make_loop(-1);
+	unsigned ran = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < SR_LOOP_POSTS_MAX; i++)
+		assert_int_equal(sr_loop_post(l, count_up, &ran), 0);
+	assert_int_equal(sr_loop_post(l, count_up, &ran), -ENOMEM);
+	assert_int_equal(sr_loop_spawn(l, NULL), 0);
+	sr_loop_call(l, count_up, &ran); /* a call has no limit */
+	assert_int_equal(sr_loop_post(l, count_up, &ran), 0);
+	sr_loop_destroy(l);
+	assert_int_equal(ran, SR_LOOP_POSTS_MAX + 2);
+}
+
 struct caller {
 	struct sr_loop *loop;
 	atomic_uint *ran;
@@ -458,6 +474,7 @@ int main(void)
 		cmocka_unit_test(a_call_from_the_own_thread_runs_at_once),
 		cmocka_unit_test(calls_go_to_the_loop_while_it_runs_and_to_the_caller_otherwise),
 		cmocka_unit_test(posts_that_are_left_run_at_destroy),
+		cmocka_unit_test(posts_beyond_the_limit_are_refused),
 		cmocka_unit_test(no_call_is_left_waiting_when_the_loop_stops),
 		cmocka_unit_test(a_stop_before_run_is_kept_for_one_run),
 		cmocka_unit_test(a_signal_handler_stops_the_loop),

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -329,6 +330,52 @@ static void kicks_may_change_hands_while_running(void **state)
 	close(kick[1]);
 }
 
+struct usage {
+	struct source *sources;
+	unsigned n, polls;
+	long switches;
+};
+
+static void note_usage(void *ctx)
+{
+	struct usage *u = ctx;
+	struct rusage r;
+
+	u->polls = 0;
+	for (unsigned i = 0; i < u->n; i++)
+		u->polls += u->sources[i].polls;
+	getrusage(RUSAGE_THREAD, &r);
+	u->switches = r.ru_nvcsw;
+}
+
+/* A loop that woke up every millisecond would show in the count of context switches. */
+static void an_idle_loop_stays_asleep(void **state)
+{
+	struct sr_loop *l = make_loop(50);
+	struct source s[10] = { { .work = 3 } };
+	struct usage before = { .sources = s, .n = 10 }, after = before;
+	int kick[10];
+
+	(void)state;
+	assert_int_equal(sr_loop_spawn(l, NULL), 0);
+	for (int i = 0; i < 10; i++) {
+		add(&s[i], l);
+		kick[i] = eventfd(0, 0);
+		assert_int_equal(sr_poller_kick_fd(s[i].poller, kick[i], NULL), 0);
+	}
+	usleep(50000);
+	sr_loop_call(l, note_usage, &before);
+	usleep(200000);
+	sr_loop_call(l, note_usage, &after);
+	assert_int_equal(after.polls, before.polls);
+	assert_true(after.switches - before.switches < 20);
+	for (int i = 0; i < 10; i++) {
+		sr_poller_destroy(s[i].poller);
+		close(kick[i]);
+	}
+	sr_loop_destroy(l);
+}
+
 /* ---- fds of a hostile peer ---- */
 
 static void refused(struct sr_poller *p, int fd)
@@ -426,6 +473,7 @@ int main(void)
 		cmocka_unit_test(no_wake_up_is_lost_between_polling_and_sleep),
 		cmocka_unit_test(no_wake_up_is_lost_over_a_socket),
 		cmocka_unit_test(kicks_may_change_hands_while_running),
+		cmocka_unit_test(an_idle_loop_stays_asleep),
 		cmocka_unit_test(fds_that_cannot_kick_are_refused),
 		cmocka_unit_test(a_blocking_fd_does_not_block_the_loop),
 		cmocka_unit_test(a_peer_that_hangs_up_is_taken_off),

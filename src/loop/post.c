@@ -30,19 +30,25 @@ static void append(struct sr_loop *l, struct post *p)
 		eventfd_write(l->wake_fd, 1);
 	*l->posts_end = p;
 	l->posts_end = &p->next;
+	l->waiting++;
 }
 
 int sr_loop_post(struct sr_loop *l, void (*fn)(void *ctx), void *ctx)
 {
 	struct post *p = malloc(sizeof(*p));
+	bool full;
 
 	if (!p)
 		return -ENOMEM;
 	*p = (struct post){ .fn = fn, .ctx = ctx };
 	pthread_mutex_lock(&l->lock);
-	append(l, p);
+	full = l->waiting == SR_LOOP_POSTS_MAX;
+	if (!full)
+		append(l, p);
 	pthread_mutex_unlock(&l->lock);
-	return 0;
+	if (full)
+		free(p);
+	return full ? -ENOMEM : 0;
 }
 
 void sr_loop_call(struct sr_loop *l, void (*fn)(void *ctx), void *ctx)
@@ -90,6 +96,7 @@ void sr_posts_run(struct sr_loop *l)
 	p = l->posts;
 	l->posts = NULL;
 	l->posts_end = &l->posts;
+	l->waiting = 0;
 	pthread_mutex_unlock(&l->lock);
 	for (; p; p = next) {
 		next = p->next;
