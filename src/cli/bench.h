@@ -13,9 +13,6 @@
 #define BENCH_BATCH_MAX 256u
 #define BENCH_SIDES	2u /* A is SOCKET, B the --peer */
 
-/* The subcommand: argv[0] is "bench". Returns the exit status. */
-int sr_cli_bench(int argc, char **argv);
-
 enum bench_mode {
 	BENCH_TX,
 	BENCH_RX,

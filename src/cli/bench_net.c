@@ -2,6 +2,7 @@
 /* `slipring bench net`: options and report. */
 #include "base.h"
 #include "bench.h"
+#include "cli.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -258,7 +259,7 @@ static int bench_net(int argc, char **argv)
 
 	if (!r || argp_parse(&argp, argc, argv, 0, NULL, &o)) {
 		free(r);
-		return EXIT_FAILURE;
+		return SR_EXIT_FAILED;
 	}
 	rc = measure(&o, r, &e);
 	if (rc)
@@ -268,7 +269,7 @@ static int bench_net(int argc, char **argv)
 	else
 		report_text(&o, r);
 	free(r);
-	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+	return rc ? SR_EXIT_FAILED : SR_EXIT_OK;
 }
 
 int sr_cli_bench(int argc, char **argv)
@@ -278,7 +279,7 @@ int sr_cli_bench(int argc, char **argv)
 	if (argc < 2 || strcmp(argv[1], "net")) {
 		fprintf(stderr, "Usage: slipring bench net SOCKET [OPTION...]\n"
 				"Try `slipring bench net --help'.\n");
-		return EXIT_FAILURE;
+		return SR_EXIT_USAGE;
 	}
 	argv[1] = name;
 	return bench_net(argc - 1, argv + 1);

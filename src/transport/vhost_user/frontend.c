@@ -15,10 +15,10 @@
 #include "frontend.h"
 
 #include "channel.h"
+#include "endpoint.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <slipring/drvq.h>
@@ -27,8 +27,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define HUGE_PAGE  (2u << 20)
@@ -43,7 +41,8 @@ struct ring {
 struct sr_frontend {
 	char *socket;
 	int fd;
-	bool unlink_socket;
+	struct sr_vu_socket_file file; /* where we listen */
+	bool listens;
 	unsigned timeout_ms;
 	struct sr_vu_channel channel;
 	uint64_t features, protocol;
@@ -174,80 +173,20 @@ static int tell_state(struct sr_frontend *f, uint32_t request, unsigned queue, u
 	return tell(f, request, &s, sizeof(s), -1, e);
 }
 
-static int fill_address(struct sockaddr_un *a, const char *path, struct sr_error *e)
+/* Listens for one back-end. Its connected socket, or a negative errno. */
+static int accept_one(struct sr_frontend *f, struct sr_error *e)
 {
-	memset(a, 0, sizeof(*a));
-	a->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(a->sun_path))
-		return sr_error_set(e, -ENAMETOOLONG, "%s: %zu bytes, expected at most %zu", path,
-				    strlen(path), sizeof(a->sun_path) - 1);
-	strcpy(a->sun_path, path);
-	return 0;
-}
-
-/* True when the path is a socket that nobody listens on. */
-static bool is_stale(const struct sockaddr_un *a)
-{
-	struct stat st;
-	bool stale;
-	int fd;
-
-	if (lstat(a->sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	stale = connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 && errno == ECONNREFUSED;
-	close(fd);
-	return stale;
-}
-
-static int accept_one(struct sr_frontend *f, const struct sockaddr_un *a, struct sr_error *e)
-{
-	int rc, fd, listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (listener < 0)
-		return sr_error_set(e, -errno, "%s: socket: %s", f->socket, strerror(errno));
-	if (is_stale(a))
-		unlink(a->sun_path);
-	rc = bind(listener, (const struct sockaddr *)a, sizeof(*a));
-	f->unlink_socket = rc == 0;
-	if (rc || listen(listener, 1)) {
-		rc = sr_error_set(e, -errno, "%s: cannot listen: %s", f->socket, strerror(errno));
-		close(listener);
-		return rc;
-	}
-	rc = wait_for(listener, POLLIN, deadline_of(f));
-	fd = rc ? rc : accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (rc)
-		sr_error_set(e, rc, "%s: no back-end connected within %u ms", f->socket,
-			     f->timeout_ms);
-	else if (fd < 0)
-		fd = sr_error_set(e, -errno, "%s: accept: %s", f->socket, strerror(errno));
-	close(listener);
-	return fd;
-}
-
-static int connect_to(struct sr_frontend *f, const struct sockaddr_un *a, struct sr_error *e)
-{
-	struct timeval limit = { f->timeout_ms / 1000, f->timeout_ms % 1000 * 1000 };
-	int rc, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = sr_vu_socket_listen(&f->file, f->socket, 0, NULL, e);
 
 	if (fd < 0)
-		return sr_error_set(e, -errno, "%s: socket: %s", f->socket, strerror(errno));
-	/* A unix socket cannot be connected in the background: blocking, with a limit. */
-	rc = fcntl(fd, F_SETFL, 0);
-	if (!rc)
-		rc = setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (!rc)
-		rc = connect(fd, (const struct sockaddr *)a, sizeof(*a));
-	if (!rc)
-		rc = fcntl(fd, F_SETFL, O_NONBLOCK);
-	if (!rc)
 		return fd;
-	rc = sr_error_set(e, -errno, "%s: cannot connect: %s", f->socket, strerror(errno));
-	close(fd);
-	return rc;
+	f->listens = true;
+	fd = wait_for(f->file.fd, POLLIN, deadline_of(f));
+	if (fd < 0)
+		return sr_error_set(e, fd, "%s: no back-end connected within %u ms", f->socket,
+				    f->timeout_ms);
+	fd = accept4(f->file.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	return fd >= 0 ? fd : sr_error_set(e, -errno, "%s: accept: %s", f->socket, strerror(errno));
 }
 
 static int negotiate(struct sr_frontend *f, const struct sr_frontend_config *c, struct sr_error *e)
@@ -281,7 +220,6 @@ static int negotiate(struct sr_frontend *f, const struct sr_frontend_config *c, 
 struct sr_frontend *sr_frontend_connect(const struct sr_frontend_config *c, struct sr_error *e)
 {
 	struct sr_frontend *f = calloc(1, sizeof(*f));
-	struct sockaddr_un a;
 
 	if (f)
 		f->socket = strdup(c->socket);
@@ -295,8 +233,7 @@ struct sr_frontend *sr_frontend_connect(const struct sr_frontend_config *c, stru
 	for (unsigned i = 0; i < SR_FRONTEND_QUEUES_MAX; i++)
 		f->rings[i] = (struct ring){ -1, -1 };
 	sr_vu_channel_init(&f->channel, -1);
-	if (!fill_address(&a, c->socket, e))
-		f->fd = c->listen ? accept_one(f, &a, e) : connect_to(f, &a, e);
+	f->fd = c->listen ? accept_one(f, e) : sr_vu_socket_connect(c->socket, e);
 	f->channel.fd = f->fd;
 	if (f->fd < 0 || negotiate(f, c, e)) {
 		sr_frontend_disconnect(f);
@@ -328,8 +265,8 @@ void sr_frontend_disconnect(struct sr_frontend *f)
 	sr_vu_channel_finish(&f->channel);
 	if (f->fd >= 0)
 		close(f->fd);
-	if (f->unlink_socket)
-		unlink(f->socket);
+	if (f->listens)
+		sr_vu_socket_close(&f->file, f->socket);
 	if (f->mem)
 		munmap(f->mem, f->mem_bytes);
 	free(f->socket);
