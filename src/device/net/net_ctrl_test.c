@@ -64,6 +64,7 @@ static void every_command_is_answered(void **state)
 		{ "\1\0\xff\xff\xff\xff\2\1\1\1\1\1\0\0\0\0", 16, 1 },
 		{ "\1\0\0\0\0\0\xff\xff\xff\xff\0\0\0\0", 14, 1 },
 		{ "\1\0\0\0\0", 5, 1 },
+		{ "\1\0\0\0\0\0\0\0\0\0\0", 11, 1 },
 		{ "\2\0\1\0", 4, 1 }, /* VLAN filters are not offered */
 		{ "\3\0", 2, 0 },
 		{ "\3\1", 2, 1 },

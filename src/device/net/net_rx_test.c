@@ -183,6 +183,30 @@ static void a_frame_over_too_many_small_buffers_is_dropped_not_awaited(void **st
 	rig_destroy(r);
 }
 
+static void smaller_buffers_than_the_last_are_put_together(void **state)
+{
+	static uint8_t bytes[3000], got[3100];
+	struct rig *r = rig_rx_only(MERGEABLE | OFFLOADS, 64);
+	static struct rig_buffer b[17];
+	struct iovec iov;
+	struct sr_frame f;
+	struct sr_used u[17];
+
+	(void)state;
+	add(r, b, 1, 4096);
+	add(r, b + 1, 16, 300);
+	rig_fill(bytes, sizeof(bytes), 9);
+	rig_frame(&f, bytes, sizeof(bytes), &iov, 1, 0);
+	f.off = (struct sr_offload){ 1, SR_GSO_TCPV4, 54, 1448, 34, 16 };
+	assert_int_equal(rig_send(r, &f, 1, 0), 1);
+	assert_int_equal(rig_send(r, &f, 1, 0), 1);
+	assert_int_equal(rig_used(r, RX, u, 17), 12);
+	merged_read(r, u + 1, 11, got);
+	assert_int_equal(got[10], 11);
+	assert_memory_equal(got + 12, bytes, sizeof(bytes));
+	rig_destroy(r);
+}
+
 static void no_buffer_may_be_smaller_than_the_header(void **state)
 {
 	uint8_t bytes[60] = { 0 };
@@ -335,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_large_frame_fits_one_large_chain_without_mergeable),
 		cmocka_unit_test(what_never_fits_is_dropped_and_the_buffer_kept),
 		cmocka_unit_test(a_frame_over_too_many_small_buffers_is_dropped_not_awaited),
+		cmocka_unit_test(smaller_buffers_than_the_last_are_put_together),
 		cmocka_unit_test(no_buffer_may_be_smaller_than_the_header),
 		cmocka_unit_test(an_empty_ring_takes_nothing_and_asks_for_a_kick),
 		cmocka_unit_test(a_whole_batch_is_one_call),
