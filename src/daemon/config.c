@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "config.h"
+#include "base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+
+#define AT(field) .offset = offsetof(struct sr_config, field)
+
+/* clang-format off */
+const struct sr_key sr_settings[SR_SETTINGS] = {
+	{ "threads", SR_KEY_U32, AT(threads), 1, SR_THREADS_MAX, .arg = "N",
+	  .help = "serve queues on N threads (default: one, or one for each of --cpus)" },
+	{ "cpus", SR_KEY_CPUS, AT(cpus), .arg = "LIST",
+	  .help = "pin the threads to these CPUs, such as 2,3 or 4-7" },
+	{ "poll-us", SR_KEY_POLL_US, AT(poll_us), 0, 1000000, .arg = "N|busy",
+	  .help = "keep polling an empty queue for N microseconds before going to sleep "
+		  "(default 50); 0 sleeps at once, busy never sleeps" },
+	{ "log", SR_KEY_WORD, AT(log), .words = levels, .arg = "LEVEL",
+	  .help = "error, warn, info (default) or debug" },
+	{ "socket", SR_KEY_TEXT, AT(control), 1, SR_SOCKET_PATH_MAX, .section = "control",
+	  .arg = "PATH",
+	  .help = "socket for slipring ctl (default /run/slipring.sock for root, else "
+		  "$XDG_RUNTIME_DIR/slipring.sock); none = no such socket" },
+	{ "permissions", SR_KEY_OCTAL, AT(control_permissions), .section = "control",
+	  .arg = "MODE", .help = "permissions of that socket (default 0600)" },
+	{ "group", SR_KEY_TEXT, AT(control_group), 1, SR_GROUP_NAME_MAX, .section = "control",
+	  .arg = "GROUP", .help = "group of that socket" },
+	{ "mac-limit", SR_KEY_U32, AT(mac_limit), 1, 1u << 20, .section = "switch", .arg = "N",
+	  .help = "learn at most N addresses (default 8192)" },
+	{ "age-s", SR_KEY_U32, AT(age_s), 1, 1000000, .section = "switch", .arg = "SECONDS",
+	  .help = "forget an address not heard of for so long (default 300)" },
+	{ "wait-us", SR_KEY_U32, AT(wait_us), 1, 1000000, .section = "switch", .arg = "N",
+	  .help = "let a full receiver hold up a sender for at most N microseconds "
+		  "(default 1000)" },
+};
+/* clang-format on */
+
+void sr_setting_option(unsigned i, char *to, size_t size)
+{
+	const struct sr_key *k = &sr_settings[i];
+	bool control = k->section && !strcmp(k->section, "control");
+
+	if (!control)
+		snprintf(to, size, "%s", k->name);
+	else if (!strcmp(k->name, "socket"))
+		snprintf(to, size, "control");
+	else
+		snprintf(to, size, "control-%s", k->name);
+}
+
+void sr_config_init(struct sr_config *c)
+{
+	*c = (struct sr_config){ .poll_us = 50, .log = SR_LOG_INFO };
+}
+
+void sr_config_finish(struct sr_config *c)
+{
+	free(c->ports);
+	c->ports = NULL;
+	c->nports = 0;
+}
+
+int sr_config_add_port(struct sr_config *c, const struct sr_port_config *p, struct sr_error *e)
+{
+	struct sr_port_config *ports;
+
+	if (c->nports == SR_PORTS_MAX)
+		return sr_error_set(e, -ENOSPC, "more than %u ports", SR_PORTS_MAX);
+	ports = reallocarray(c->ports, c->nports + 1, sizeof(*ports));
+	if (!ports)
+		return sr_error_set(e, -ENOMEM, "out of memory for %u ports", c->nports + 1);
+	c->ports = ports;
+	ports[c->nports++] = *p;
+	return 0;
+}
+
+int sr_config_clash(const struct sr_config *c, unsigned *key)
+{
+	static const char *const unique[] = { "name", "socket", "interface" };
+	const struct sr_port_config *last = &c->ports[c->nports - 1];
+
+	for (unsigned i = 0; i + 1 < c->nports; i++) {
+		for (unsigned u = 0; u < SR_ARRAY_LEN(unique); u++) {
+			int k = sr_key_find(sr_port_keys, SR_PORT_KEYS, unique[u]);
+			const char *a = (const char *)last + sr_port_keys[k].offset;
+			const char *b = (const char *)&c->ports[i] + sr_port_keys[k].offset;
+
+			if (*a && !strcmp(a, b)) {
+				*key = (unsigned)k;
+				return (int)i;
+			}
+		}
+	}
+	return -1;
+}
+
+int sr_config_settle(struct sr_config *c, struct sr_fault *fault)
+{
+	if (!c->threads)
+		c->threads = c->cpus.n ? c->cpus.n : 1;
+	if (c->cpus.n && c->cpus.n != c->threads) {
+		fault->key = sr_key_find(sr_settings, SR_SETTINGS, "cpus");
+		snprintf(fault->text, sizeof(fault->text),
+			 "names %u CPUs for %u threads, expected one for each", c->cpus.n,
+			 c->threads);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int sr_control_path_default(char *to, size_t size, struct sr_error *e)
+{
+	const char *dir = geteuid() ? getenv("XDG_RUNTIME_DIR") : "/run";
+	int len;
+
+	if (!dir || !*dir)
+		return sr_error_set(e, -ENOENT,
+				    "no control socket is named and XDG_RUNTIME_DIR is not set");
+	len = snprintf(to, size, "%s/slipring.sock", dir);
+	if (len > (int)SR_SOCKET_PATH_MAX || len >= (int)size)
+		return sr_error_set(e, -ENAMETOOLONG, "%s/slipring.sock: expected at most %u bytes",
+				    dir, SR_SOCKET_PATH_MAX);
+	return 0;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon_port.h"
+#include "base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+/* When it returns, every worker has come round once: none is still inside a batch that
+ * began before. */
+static void let_workers_pass(const struct sr_daemon_site *site)
+{
+	for (unsigned i = 0; i < site->nworkers; i++)
+		sr_loop_call(site->workers[i], nothing, NULL);
+}
+
+static void session_changed(void *ctx, bool connected)
+{
+	struct sr_daemon_port *p = ctx;
+
+	p->connected = connected;
+	if (!connected)
+		sr_switch_flush(p->site->sw, p->port);
+	p->site->changed(p->site);
+}
+
+static int create_net(struct sr_daemon_port *p, struct sr_error *e)
+{
+	struct sr_net_config nc = { .name = p->config.name,
+				    .mtu = p->config.mtu,
+				    .pairs = p->config.queues };
+
+	memcpy(nc.mac, p->config.mac, sizeof(nc.mac));
+	p->net = sr_net_create(&nc, e);
+	if (!p->net)
+		return -1;
+	p->port = sr_net_port(p->net);
+	return 0;
+}
+
+static int create_tap(struct sr_daemon_port *p, unsigned first_worker, struct sr_error *e)
+{
+	const struct sr_daemon_site *site = p->site;
+	struct sr_tap_config tc = { .name = p->config.name,
+				    .interface = p->config.interface,
+				    .loop = site->workers[first_worker % site->nworkers] };
+
+	p->tap = sr_tap_create(&tc, e);
+	if (!p->tap)
+		return -1;
+	p->port = sr_tap_port(p->tap);
+	p->connected = true;
+	return 0;
+}
+
+static int create_back_end(struct sr_daemon_port *p, unsigned first_worker, struct sr_error *e)
+{
+	struct sr_daemon_site *site = p->site;
+	struct sr_vhost_user_config vc = {
+		.device = sr_net_device(p->net),
+		.control = site->control,
+		.workers = site->workers,
+		.nworkers = site->nworkers,
+		.first_worker = first_worker,
+		.socket = p->config.socket,
+		.fd = -1,
+		.mode = (enum sr_vhost_user_mode)p->config.mode,
+		.socket_mode = (int)p->config.permissions,
+		.socket_group = p->config.group[0] ? p->config.group : NULL,
+		.changed = session_changed,
+		.ctx = p,
+	};
+
+	p->back_end = sr_vhost_user_create(&vc, e);
+	return p->back_end ? 0 : -1;
+}
+
+static void log_start(const struct sr_daemon_port *p)
+{
+	char subject[SR_PORT_NAME_MAX + 8];
+
+	snprintf(subject, sizeof(subject), "port %s", p->config.name);
+	if (p->tap)
+		sr_log(SR_LOG_INFO, subject, "tap interface %s", sr_tap_interface(p->tap));
+	else if (p->config.mode == SR_VHOST_USER_SERVER)
+		sr_log(SR_LOG_INFO, subject, "listening on %s", p->config.socket);
+	else
+		sr_log(SR_LOG_INFO, subject, "connecting to %s", p->config.socket);
+}
+
+struct sr_daemon_port *sr_daemon_port_create(const struct sr_port_config *c,
+					     struct sr_daemon_site *site, unsigned first_worker,
+					     struct sr_error *e)
+{
+	struct sr_daemon_port *p = calloc(1, sizeof(*p));
+	bool tap = c->type == SR_PORT_TAP;
+
+	if (!p) {
+		sr_error_set(e, -ENOMEM, "port %s: out of memory", c->name);
+		return NULL;
+	}
+	p->config = *c;
+	p->site = site;
+	if (tap ? create_tap(p, first_worker, e) : create_net(p, e))
+		goto free_port;
+	if (sr_switch_attach(site->sw, p->port, e))
+		goto destroy_device;
+	if (!tap && create_back_end(p, first_worker, e))
+		goto detach;
+	log_start(p);
+	return p;
+detach:
+	sr_switch_detach(site->sw, p->port);
+	let_workers_pass(site);
+destroy_device:
+	sr_net_destroy(p->net);
+	sr_tap_destroy(p->tap);
+free_port:
+	free(p);
+	return NULL;
+}
+
+void sr_daemon_port_destroy(struct sr_daemon_port *p)
+{
+	if (!p)
+		return;
+	sr_switch_detach(p->site->sw, p->port);
+	sr_vhost_user_destroy(p->back_end);
+	let_workers_pass(p->site);
+	/* Only now can nobody learn an address on it any more. */
+	sr_switch_flush(p->site->sw, p->port);
+	sr_net_destroy(p->net);
+	sr_tap_destroy(p->tap);
+	free(p);
+}
+
+int sr_daemon_port_set_link(struct sr_daemon_port *p, bool up, struct sr_error *e)
+{
+	if (p->tap)
+		return sr_error_set(e, -EOPNOTSUPP,
+				    "port %s is a tap, whose link is the host's: ip link set %s %s",
+				    p->config.name, sr_tap_interface(p->tap), up ? "up" : "down");
+	sr_net_set_link(p->net, up);
+	return 0;
+}
+
+const char *sr_daemon_port_state(const struct sr_daemon_port *p)
+{
+	static const char *const states[] = { [SR_VHOST_USER_WAITING] = "waiting",
+					      [SR_VHOST_USER_CONNECTED] = "connected",
+					      [SR_VHOST_USER_RUNNING] = "running" };
+	struct sr_vhost_user_info info;
+
+	if (p->tap)
+		return "up";
+	sr_vhost_user_info(p->back_end, &info);
+	return states[info.state];
+}

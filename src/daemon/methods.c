@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "methods.h"
+#include "base.h"
+#include "daemon.h"
+#include "port_report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static json_t *from_error(struct sr_rpc_error *to, const struct sr_error *e)
+{
+	return sr_rpc_fail(to, SR_RPC_FAILED, "%s", e->text);
+}
+
+static const char *text_param(const json_t *params, const char *key, struct sr_rpc_error *e)
+{
+	const json_t *v = json_object_get(params, key);
+
+	if (json_is_string(v))
+		return json_string_value(v);
+	sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': %s, expected a string", key,
+		    v ? "got something else" : "missing");
+	return NULL;
+}
+
+static struct sr_daemon_port *port_param(struct sr_daemon *d, const json_t *params,
+					 struct sr_rpc_error *e)
+{
+	const char *name = text_param(params, "name", e);
+	struct sr_daemon_port *p = name ? sr_daemon_port_find(d, name) : NULL;
+
+	if (name && !p)
+		sr_rpc_fail(e, SR_RPC_NO_PORT, "no port named %.64s", name);
+	return p;
+}
+
+static json_t *version(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	struct sr_daemon *d = ctx;
+	uint64_t s = (sr_now_ns() - sr_daemon_started_ns(d)) / 1000000000u;
+
+	(void)params;
+	(void)e;
+	return json_pack("{s:s, s:s, s:i, s:I, s:i}", "name", "slipring", "version",
+			 SLIPRING_VERSION, "pid", (int)getpid(), "uptime_s", (json_int_t)s,
+			 "threads", (int)sr_daemon_config(d)->threads);
+}
+
+static json_t *port_list(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	json_t *list = json_array();
+
+	(void)params;
+	(void)e;
+	for (struct sr_daemon_port *p = sr_daemon_ports(ctx); p; p = p->next)
+		json_array_append_new(list, sr_port_report(p));
+	return list;
+}
+
+static json_t *port_show(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	struct sr_daemon_port *p = port_param(ctx, params, e);
+
+	return p ? sr_port_report_long(p) : NULL;
+}
+
+/* Values may be strings or, for numbers, JSON integers. */
+static int port_values(const json_t *params, const char *values[SR_PORT_KEYS],
+		       char numbers[SR_PORT_KEYS][24], struct sr_rpc_error *e)
+{
+	for (unsigned i = 0; i < SR_PORT_KEYS; i++) {
+		const struct sr_key *k = &sr_port_keys[i];
+		const json_t *v = json_object_get(params, k->name);
+
+		values[i] = json_string_value(v);
+		if (!v || values[i])
+			continue;
+		/* 660 would be a decimal number in JSON, and no permissions. */
+		if (!json_is_integer(v) || k->kind == SR_KEY_OCTAL) {
+			sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': expected a string", k->name);
+			return -EINVAL;
+		}
+		snprintf(numbers[i], sizeof(numbers[i]), "%lld", (long long)json_integer_value(v));
+		values[i] = numbers[i];
+	}
+	return 0;
+}
+
+static json_t *port_add(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	const char *values[SR_PORT_KEYS];
+	char numbers[SR_PORT_KEYS][24];
+	struct sr_port_config c;
+	struct sr_fault fault;
+	struct sr_error err;
+
+	if (port_values(params, values, numbers, e))
+		return NULL;
+	if (sr_port_config_make(values, &c, &fault))
+		return sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': %s", sr_port_keys[fault.key].name,
+				   fault.text);
+	if (sr_daemon_port_find(ctx, c.name))
+		return sr_rpc_fail(e, SR_RPC_EXISTS, "a port named %s is there already", c.name);
+	if (sr_daemon_port_add(ctx, &c, &err))
+		return from_error(e, &err);
+	return sr_port_report_long(sr_daemon_port_find(ctx, c.name));
+}
+
+static json_t *port_remove(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	struct sr_daemon_port *p = port_param(ctx, params, e);
+	struct sr_error err;
+
+	if (!p)
+		return NULL;
+	if (sr_daemon_port_remove(ctx, p->config.name, &err))
+		return from_error(e, &err);
+	return json_object();
+}
+
+static json_t *port_set(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	struct sr_daemon_port *p = port_param(ctx, params, e);
+	const char *link = p ? text_param(params, "link", e) : NULL;
+	struct sr_error err;
+
+	if (!link)
+		return NULL;
+	if (strcmp(link, "up") && strcmp(link, "down"))
+		return sr_rpc_fail(e, SR_RPC_PARAMS, "key 'link': got '%.64s', expected up or down",
+				   link);
+	if (sr_daemon_port_set_link(p, !strcmp(link, "up"), &err))
+		return from_error(e, &err);
+	return sr_port_report_long(p);
+}
+
+static json_t *fdb_list(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	struct sr_switch *sw = sr_daemon_switch(ctx);
+	unsigned cap = sr_switch_entries(sw, NULL, 0), n;
+	struct sr_switch_entry *entries = calloc(cap + 1, sizeof(*entries));
+	json_t *list = json_array();
+
+	(void)params;
+	if (!entries) {
+		json_decref(list);
+		return sr_rpc_fail(e, SR_RPC_INTERNAL, "out of memory");
+	}
+	/* Workers learn meanwhile: there may be more by now, or fewer. */
+	n = sr_switch_entries(sw, entries, cap);
+	for (unsigned i = 0; i < sr_min(n, cap); i++)
+		json_array_append_new(list,
+				      json_pack("{s:o, s:i, s:s, s:i}", "mac",
+						sr_mac_report(entries[i].mac), "vlan",
+						(int)entries[i].vlan, "port", entries[i].port->name,
+						"age_s", (int)entries[i].age_s));
+	free(entries);
+	return list;
+}
+
+static json_t *log_level(void *ctx, const json_t *params, struct sr_rpc_error *e)
+{
+	const char *name = text_param(params, "level", e);
+	int level = name ? sr_log_level_parse(name) : -EINVAL;
+
+	(void)ctx;
+	if (!name)
+		return NULL;
+	if (level < 0)
+		return sr_rpc_fail(e, SR_RPC_PARAMS,
+				   "key 'level': got '%.64s', expected error, warn, info or debug",
+				   name);
+	sr_log_level((enum sr_log_level)level);
+	return json_pack("{s:s}", "level", name);
+}
+
+static const char *const name_keys[] = { "name", NULL };
+static const char *const set_keys[] = { "name", "link", NULL };
+static const char *const level_keys[] = { "level", NULL };
+static const char *port_keys[SR_PORT_KEYS + 1];
+
+static const struct sr_rpc_method methods[] = {
+	{ "version", version, NULL },
+	{ "port.list", port_list, NULL },
+	{ "port.show", port_show, name_keys },
+	{ "port.add", port_add, port_keys },
+	{ "port.remove", port_remove, name_keys },
+	{ "port.set", port_set, set_keys },
+	{ "fdb.list", fdb_list, NULL },
+	{ "log.level", log_level, level_keys },
+};
+
+struct sr_rpc sr_methods(struct sr_daemon *d)
+{
+	for (unsigned i = 0; i < SR_PORT_KEYS; i++)
+		port_keys[i] = sr_port_keys[i].name;
+	return (struct sr_rpc){ .methods = methods, .n = SR_ARRAY_LEN(methods), .ctx = d };
+}

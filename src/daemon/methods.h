@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What can be asked of a running daemon over its control socket. */
+#ifndef SR_METHODS_H
+#define SR_METHODS_H
+
+#include "jsonrpc.h"
+
+struct sr_daemon;
+
+struct sr_rpc sr_methods(struct sr_daemon *d);
+
+#endif
