@@ -186,12 +186,18 @@ static uint64_t net_features(struct sr_device *d)
 	return net_of_device(d)->offer;
 }
 
+/* The same features again, as when a migration begins, leave the guest's own choices alone. */
 static void net_features_set(struct sr_device *d, uint64_t accepted)
 {
 	struct sr_net *n = net_of_device(d);
 
-	atomic_store(&n->features, accepted);
+	if (atomic_exchange(&n->features, accepted) == accepted)
+		return;
 	atomic_store(&n->port.can, net_can_from(accepted));
+	pthread_mutex_lock(&n->lock);
+	n->pair_limit = 0;
+	pthread_mutex_unlock(&n->lock);
+	net_update_active(n);
 }
 
 static unsigned net_queue_count(struct sr_device *d)

@@ -146,6 +146,9 @@ static void offloads_change_at_run_time(void **state)
 	assert_int_equal(atomic_load(&r->port->can), SR_CAN_CSUM | SR_CAN_TSO4);
 	ask(r, "\5\0\2\0\0\0\0\0\0\0", 10);
 	assert_int_equal(atomic_load(&r->port->can), SR_CAN_CSUM);
+	/* A migration begins: features as before. */
+	r->dev->ops->features_set(r->dev, features);
+	assert_int_equal(atomic_load(&r->port->can), SR_CAN_CSUM);
 	ask(r, "\5\0\x82\0\0\0\0\0\0\0", 10);
 	assert_int_equal(atomic_load(&r->port->can), SR_CAN_CSUM | SR_CAN_TSO4);
 	rig_destroy(r);
@@ -205,6 +208,11 @@ static void pairs_in_use_are_what_the_guest_chose(void **state)
 	rig_stop(r, 8);
 	rig_start(r, 8, 64);
 	assert_int_equal(queues_reached(r), 1 | 4);
+	/* Another driver starts anew. */
+	rig_stop(r, 8);
+	r->dev->ops->features_set(r->dev, features & ~SR_NET_F_STATUS);
+	rig_start(r, 8, 64);
+	assert_int_equal(queues_reached(r), 1);
 	rig_destroy(r);
 }
 
