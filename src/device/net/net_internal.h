@@ -20,7 +20,7 @@ struct net_hdr {
 };
 
 /* One virtqueue. Made when it is first started and kept until the device goes, so that a
- * sender that has just looked a receive queue up may still lock it; 200 bytes, the pool
+ * sender that has just looked a receive queue up may still lock it; some 110 bytes, the pool
  * only while it runs. */
 struct net_queue {
 	struct sr_net *net;
