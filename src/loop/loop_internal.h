@@ -18,8 +18,7 @@ struct sr_watch {
 	struct sr_watch *next_dead;
 	struct sr_loop *loop;
 	int fd;
-	uint32_t events; /* 0 = not in the epoll set */
-	bool dead;
+	uint32_t events; /* 0 = not in the epoll set, or destroyed */
 	void (*fn)(void *ctx, uint32_t events);
 	void *ctx;
 };
@@ -65,7 +64,7 @@ struct sr_loop {
 	pthread_cond_t called;
 	struct post *posts, **posts_end;
 	unsigned waiting; /* length of the list */
-	unsigned calls; /* posts that somebody waits for */
+	unsigned calls;	  /* posts that somebody waits for */
 	bool running;
 
 	struct sr_poller_list awake, asleep;

@@ -181,6 +181,7 @@ static void posts_beyond_the_limit_are_refused(void **state)
 struct caller {
 	struct sr_loop *loop;
 	atomic_uint *ran;
+	pthread_t thread;
 };
 
 static void count_atomic(void *ctx)
@@ -201,7 +202,7 @@ static void no_call_is_left_waiting_when_the_loop_stops(void **state)
 {
 	struct sr_loop *l = make_loop(-1);
 	atomic_uint ran = 0;
-	struct caller c = { l, &ran };
+	struct caller c = { .loop = l, .ran = &ran };
 	pthread_t threads[3];
 
 	(void)state;
@@ -215,6 +216,30 @@ static void no_call_is_left_waiting_when_the_loop_stops(void **state)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(atomic_load(&ran), 6000);
 	sr_loop_destroy(l);
+}
+
+/* Stops the loop, and lets a call arrive before the loop notices. */
+static void stop_and_be_called(void *ctx)
+{
+	struct caller *c = ctx;
+
+	if (pthread_create(&c->thread, NULL, call_many, c))
+		abort();
+	sr_loop_stop(c->loop);
+	usleep(50000);
+}
+
+static void a_call_that_came_before_the_end_is_still_run(void **state)
+{
+	atomic_uint ran = 0;
+	struct caller c = { .loop = make_loop(-1), .ran = &ran };
+
+	(void)state;
+	assert_int_equal(sr_loop_spawn(c.loop, NULL), 0);
+	sr_loop_call(c.loop, stop_and_be_called, &c);
+	pthread_join(c.thread, NULL);
+	assert_int_equal(atomic_load(&ran), 2000);
+	sr_loop_destroy(c.loop);
 }
 
 /* ---- run and stop ---- */
@@ -476,6 +501,7 @@ int main(void)
 		cmocka_unit_test(posts_that_are_left_run_at_destroy),
 		cmocka_unit_test(posts_beyond_the_limit_are_refused),
 		cmocka_unit_test(no_call_is_left_waiting_when_the_loop_stops),
+		cmocka_unit_test(a_call_that_came_before_the_end_is_still_run),
 		cmocka_unit_test(a_stop_before_run_is_kept_for_one_run),
 		cmocka_unit_test(a_signal_handler_stops_the_loop),
 		cmocka_unit_test(a_pinned_loop_runs_on_its_cpu),

@@ -55,7 +55,7 @@ void sr_watch_destroy(struct sr_watch *w)
 		return;
 	l = w->loop;
 	sr_watch_events(w, 0);
-	w->dead = true;
+	w->events = 0; /* also when somebody closed the fd before */
 	w->next_dead = l->dead_watches;
 	l->dead_watches = w;
 	l->watches--;
@@ -70,7 +70,7 @@ void sr_watch_dispatch(const struct epoll_event *events, int n)
 		/* A callback before this one may have destroyed or changed it. */
 		uint32_t now = events[i].events & (w->events | EPOLLERR | EPOLLHUP);
 
-		if (!w->dead && w->events && now)
+		if (w->events && now)
 			w->fn(w->ctx, now);
 	}
 }
