@@ -14,7 +14,9 @@ from . import root
 TOOLS = ['/usr/bin/busybox', '/usr/bin/dash', '/usr/bin/ip', '/usr/bin/ping', '/usr/bin/iperf3',
          '/usr/sbin/ethtool']
 MODULES = ['net/core/failover', 'drivers/net/net_failover', 'drivers/net/virtio_net',
-           'net/llc/llc', 'net/802/stp', 'net/802/garp', 'net/802/mrp', 'net/8021q/8021q']
+           'net/llc/llc', 'net/802/stp', 'net/802/garp', 'net/802/mrp', 'net/8021q/8021q',
+           'drivers/char/hw_random/virtio-rng']
+LIBRARIES = ['/usr/lib/x86_64-linux-gnu/libgcc_s.so.1']  # threads open it when they end
 FOLDERS = ['usr', 'usr/bin', 'usr/sbin', 'usr/lib', 'usr/lib64', 'proc', 'sys', 'dev', 'tmp', 'run']
 LINKS = {'bin': 'usr/bin', 'sbin': 'usr/sbin', 'lib': 'usr/lib', 'lib64': 'usr/lib64',
          'usr/bin/sh': 'dash'}
@@ -67,7 +69,7 @@ def _build():
         a.folder(f)
     for name, target in LINKS.items():
         a.add(name, 0o120777, target.encode())
-    for f in [*TOOLS, *_libraries(TOOLS)]:
+    for f in [*TOOLS, *LIBRARIES, *_libraries(TOOLS)]:
         # Symbolic links such as libc.so.6 or /lib64 become what they point to.
         name = f if f.startswith('/usr') else '/usr' + f
         a.file(name[1:], (lab / name[1:]).read_bytes())
