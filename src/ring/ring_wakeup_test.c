@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two threads, driver and device, that sleep whenever they have nothing to do: an operation
+ * that nobody is woken for would leave both asleep.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ring_fixture.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define OPERATIONS 100000u
+#else
+#define OPERATIONS 1000000u
+#endif
+#define ASLEEP_MS 20000 /* far beyond any scheduling delay: nobody is coming */
+
+struct pair {
+	struct ring_fixture f;
+	struct sr_drvq *d;
+	int kick, call;
+	unsigned operations;
+	unsigned device_slept, driver_slept;
+	atomic_bool stuck;
+	uint32_t sum; /* what the device read, all added up */
+};
+
+static void ring_bell(int fd)
+{
+	uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) != sizeof(one))
+		abort();
+}
+
+/* False: the bell did not ring and never will. */
+static bool bell_wait(struct pair *p, int fd)
+{
+	struct pollfd w = { .fd = fd, .events = POLLIN };
+	uint64_t count;
+
+	if (poll(&w, 1, ASLEEP_MS) == 1)
+		return read(fd, &count, sizeof(count)) == sizeof(count);
+	atomic_store(&p->stuck, true);
+	return false;
+}
+
+static void *device_run(void *arg)
+{
+	struct pair *p = arg;
+	struct sr_chain c[16];
+
+	for (unsigned done = 0; done < p->operations;) {
+		int n = pop(&p->f, c, 16);
+
+		if (n < 0)
+			abort();
+		if (n == 0) {
+			if (sr_vq_rearm(p->f.q))
+				continue;
+			p->device_slept++;
+			if (!bell_wait(p, p->kick))
+				return NULL;
+			continue;
+		}
+		for (int i = 0; i < n; i++)
+			p->sum += *(const uint32_t *)c[i].out[0].iov_base;
+		sr_vq_push(p->f.q, c, (unsigned)n);
+		if (sr_vq_publish(p->f.q))
+			ring_bell(p->call);
+		done += (unsigned)n;
+	}
+	return NULL;
+}
+
+/* Gives batches of 1 to 7 and sleeps when the ring is full or all was given. */
+static uint32_t driver_run(struct pair *p)
+{
+	struct sr_used u[16];
+	unsigned given = 0, back = 0;
+	uint32_t sum = 0;
+
+	while (back < p->operations) {
+		for (unsigned i = given % 7 + 1; i && given < p->operations; i--) {
+			uint32_t at = GUEST_DATA + 64 * (given % 64);
+			struct sr_sg sg = { gpa(at), 4 };
+
+			if (sr_drvq_free(p->d) == 0)
+				break;
+			*(uint32_t *)(void *)(p->f.guest + at) = given;
+			sum += given++;
+			sr_drvq_add(p->d, &sg, 1, NULL, 0, p);
+		}
+		if (sr_drvq_publish(p->d))
+			ring_bell(p->kick);
+		int n = sr_drvq_get(p->d, u, 16);
+
+		if (n < 0)
+			abort();
+		back += (unsigned)n;
+		if (n || (given < p->operations && sr_drvq_free(p->d)) || sr_drvq_rearm(p->d))
+			continue;
+		p->driver_slept++;
+		if (!bell_wait(p, p->call))
+			break;
+	}
+	return sum;
+}
+
+static void nobody_sleeps_for_ever(uint64_t features, uint32_t size, unsigned operations)
+{
+	struct pair p = { .kick = eventfd(0, EFD_CLOEXEC),
+			  .call = eventfd(0, EFD_CLOEXEC),
+			  .operations = operations };
+	struct sr_drvq_config dc = { .size = size, .features = features };
+	pthread_t t;
+
+	fixture_init(&p.f);
+	fixture_place(&p.f, size, features);
+	dc.ring = p.f.guest;
+	p.d = sr_drvq_create(&dc, NULL);
+	assert_int_equal(sr_vq_start(p.f.q, &p.f.config, p.f.mem, NULL), 0);
+	assert_int_equal(pthread_create(&t, NULL, device_run, &p), 0);
+	uint32_t sum = driver_run(&p);
+
+	pthread_join(t, NULL);
+	assert_false(atomic_load(&p.stuck));
+	assert_int_equal(p.sum, sum);
+	print_message("size %u: device slept %u times, driver %u\n", size, p.device_slept,
+		      p.driver_slept);
+	assert_true(p.device_slept + p.driver_slept > 0);
+	sr_drvq_destroy(p.d);
+	fixture_finish(&p.f);
+	close(p.kick);
+	close(p.call);
+}
+
+static void no_wakeup_is_missed_with_event_indices(void **state)
+{
+	(void)state;
+	nobody_sleeps_for_ever(SR_F_RING, 4, OPERATIONS / 4);
+	nobody_sleeps_for_ever(SR_F_RING, 64, OPERATIONS);
+}
+
+static void no_wakeup_is_missed_with_flags(void **state)
+{
+	(void)state;
+	nobody_sleeps_for_ever(SR_F_VERSION_1, 4, OPERATIONS / 4);
+	nobody_sleeps_for_ever(SR_F_VERSION_1, 64, OPERATIONS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_wakeup_is_missed_with_event_indices),
+		cmocka_unit_test(no_wakeup_is_missed_with_flags),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
