@@ -207,6 +207,8 @@ static void show_values(const json_t *object, const char *indent, FILE *to)
 			fprintf(to, "%s\n", json_string_value(value));
 		else if (json_is_boolean(value))
 			fprintf(to, "%s\n", json_is_true(value) ? "yes" : "no");
+		else if (json_is_null(value))
+			fputs("-\n", to);
 		else
 			fprintf(to, "%" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
 	}

@@ -108,7 +108,7 @@ static void rates_are_differences_over_time(void **state)
 
 static void a_port_shows_all_its_details(void **state)
 {
-	json_t *p = load("{\"name\":\"a\",\"link_allowed\":true,\"queues\":3,"
+	json_t *p = load("{\"name\":\"a\",\"plugged\":true,\"mac\":null,\"queues\":3,"
 			 "\"features_mask\":\"0x3\",\"features\":[\"CSUM\",\"GUEST_CSUM\"],"
 			 "\"protocol_features\":[],\"last_error\":\"\","
 			 "\"memory\":[{\"gpa\":\"0x0\",\"size\":4096},"
@@ -120,7 +120,8 @@ static void a_port_shows_all_its_details(void **state)
 	sr_show_port(p, f);
 	json_decref(p);
 	printed(f, "name:             a\n"
-		   "link allowed:     yes\n"
+		   "plugged:          yes\n"
+		   "mac:              -\n"
 		   "queues:           3\n"
 		   "features:         CSUM GUEST_CSUM\n"
 		   "protocol:         none\n"

@@ -99,18 +99,15 @@ int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *c, stru
 
 int sr_daemon_port_remove(struct sr_daemon *d, const char *name, struct sr_error *e)
 {
-	char subject[SR_PORT_NAME_MAX + 8];
-
 	for (struct sr_daemon_port **at = &d->ports; *at; at = &(*at)->next) {
 		struct sr_daemon_port *p = *at;
 
 		if (strcmp(p->config.name, name))
 			continue;
-		snprintf(subject, sizeof(subject), "port %s", p->config.name);
 		*at = p->next;
 		d->nports--;
+		sr_log(SR_LOG_INFO, p->config.name, "port removed");
 		sr_daemon_port_destroy(p);
-		sr_log(SR_LOG_INFO, subject, "removed");
 		return 0;
 	}
 	return sr_error_set(e, -ENOENT, "no port named %s", name);

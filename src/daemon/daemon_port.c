@@ -3,7 +3,6 @@
 #include "base.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static void nothing(void *ctx)
@@ -82,15 +81,14 @@ static int create_back_end(struct sr_daemon_port *p, unsigned first_worker, stru
 
 static void log_start(const struct sr_daemon_port *p)
 {
-	char subject[SR_PORT_NAME_MAX + 8];
+	const char *name = p->config.name;
 
-	snprintf(subject, sizeof(subject), "port %s", p->config.name);
 	if (p->tap)
-		sr_log(SR_LOG_INFO, subject, "tap interface %s", sr_tap_interface(p->tap));
+		sr_log(SR_LOG_INFO, name, "tap interface %s", sr_tap_interface(p->tap));
 	else if (p->config.mode == SR_VHOST_USER_SERVER)
-		sr_log(SR_LOG_INFO, subject, "listening on %s", p->config.socket);
+		sr_log(SR_LOG_INFO, name, "listening on %s", p->config.socket);
 	else
-		sr_log(SR_LOG_INFO, subject, "connecting to %s", p->config.socket);
+		sr_log(SR_LOG_INFO, name, "connecting to %s", p->config.socket);
 }
 
 struct sr_daemon_port *sr_daemon_port_create(const struct sr_port_config *c,
@@ -146,6 +144,10 @@ int sr_daemon_port_set_link(struct sr_daemon_port *p, bool up, struct sr_error *
 				    "port %s is a tap, whose link is the host's: ip link set %s %s",
 				    p->config.name, sr_tap_interface(p->tap), up ? "up" : "down");
 	sr_net_set_link(p->net, up);
+	p->unplugged = !up;
+	if (!up)
+		sr_switch_flush(p->site->sw, p->port);
+	sr_log(SR_LOG_INFO, p->config.name, "link %s by the operator", up ? "up" : "down");
 	return 0;
 }
 

@@ -33,6 +33,7 @@ struct sr_daemon_port {
 	struct sr_vhost_user *back_end;
 	struct sr_tap *tap; /* tap ports */
 	bool connected;	    /* somebody may send: a guest in session, or a tap */
+	bool unplugged;	    /* by the operator */
 };
 
 /* Attached to the switch and listening, connecting or up; served from worker

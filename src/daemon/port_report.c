@@ -21,6 +21,10 @@ static json_t *text_report(const char *text)
 
 json_t *sr_mac_report(const uint8_t mac[6])
 {
+	static const uint8_t none[6];
+
+	if (!memcmp(mac, none, sizeof(none)))
+		return json_null();
 	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
 			    mac[5]);
 }
@@ -98,7 +102,7 @@ static void add_vhost_user(json_t *j, const struct sr_daemon_port *p, bool all)
 	json_object_set_new(j, "pairs_running", json_integer(n.pairs_running));
 	json_object_set_new(j, "mac", sr_mac_report(n.mac));
 	json_object_set_new(j, "mtu", json_integer(n.mtu));
-	json_object_set_new(j, "link_allowed", json_boolean(n.link));
+	json_object_set_new(j, "plugged", json_boolean(!p->unplugged));
 	json_object_set_new(j, "features_mask", json_sprintf("0x%" PRIx64, v.features));
 	json_object_set_new(j, "features", bit_names(v.features, sr_net_feature_name));
 	json_object_set_new(j, "protocol_features",

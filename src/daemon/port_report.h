@@ -12,7 +12,7 @@
 json_t *sr_port_report(const struct sr_daemon_port *p);
 json_t *sr_port_report_long(const struct sr_daemon_port *p);
 
-/* "52:54:00:12:34:56" */
+/* "52:54:00:12:34:56", or null when all zero. */
 json_t *sr_mac_report(const uint8_t mac[6]);
 
 #endif
