@@ -223,11 +223,26 @@ bool sr_fdb_learn(struct sr_fdb *t, uint64_t key, unsigned slot)
 	}
 	if (!e && atomic_load_explicit(&t->count, memory_order_relaxed) >= t->limit)
 		return refuse(t);
-	if (pthread_mutex_trylock(&t->lock))
+	if (atomic_load_explicit(&t->control, memory_order_relaxed) ||
+	    pthread_mutex_trylock(&t->lock))
 		return false;
 	changed = learn_locked(t, key, slot, now);
 	pthread_mutex_unlock(&t->lock);
 	return changed;
+}
+
+/* Threads that learn all the time would leave the lock free only for moments that a sleeper
+ * misses: they stand back. */
+static void control_lock(struct sr_fdb *t)
+{
+	atomic_store_explicit(&t->control, true, memory_order_relaxed);
+	pthread_mutex_lock(&t->lock);
+}
+
+static void control_unlock(struct sr_fdb *t)
+{
+	pthread_mutex_unlock(&t->lock);
+	atomic_store_explicit(&t->control, false, memory_order_relaxed);
 }
 
 /* Calls fn for each valid entry; those it returns false for are removed. */
@@ -261,9 +276,9 @@ static bool keep_other_slots(void *ctx, uint64_t key, uint64_t value)
 
 void sr_fdb_forget(struct sr_fdb *t, unsigned slot)
 {
-	pthread_mutex_lock(&t->lock);
+	control_lock(t);
 	sweep(t, keep_other_slots, &slot);
-	pthread_mutex_unlock(&t->lock);
+	control_unlock(t);
 }
 
 static bool keep_young(void *ctx, uint64_t key, uint64_t value)
@@ -281,10 +296,10 @@ bool sr_fdb_tick(struct sr_fdb *t)
 	bool news = refused && !t->refused_before;
 
 	t->refused_before = refused;
-	pthread_mutex_lock(&t->lock);
+	control_lock(t);
 	atomic_fetch_add_explicit(&t->now_s, 1, memory_order_relaxed);
 	sweep(t, keep_young, t);
-	pthread_mutex_unlock(&t->lock);
+	control_unlock(t);
 	return news;
 }
 
@@ -308,7 +323,7 @@ void sr_fdb_each(struct sr_fdb *t,
 {
 	struct each e = { t, fn, ctx };
 
-	pthread_mutex_lock(&t->lock);
+	control_lock(t);
 	sweep(t, keep_all, &e);
-	pthread_mutex_unlock(&t->lock);
+	control_unlock(t);
 }

@@ -35,6 +35,7 @@ struct sr_fdb {
 	_Atomic uint32_t count;
 	_Atomic bool refused; /* an address was not learned since the last tick: no room */
 	bool refused_before;
+	_Atomic bool control; /* the control thread wants the lock or has it */
 	pthread_mutex_t lock; /* of whoever changes a key or a slot */
 };
 

@@ -148,11 +148,12 @@ static void readers_are_never_misdirected_while_entries_are_reused(void **state)
 	assert_int_equal(sr_fdb_init(&r.t, 8, 2), 0);
 	for (unsigned i = 0; i < 4; i++)
 		pthread_create(&thread[i], NULL, i % 2 ? race_find : race_learn, &r);
-	for (unsigned i = 0; i < 4000 || r.found < 1000; i++) {
+	for (unsigned i = 0; i < 2000 || r.found < 1000; i++) {
 		sr_fdb_forget(&r.t, i % 16);
 		if (i % 8 == 0)
 			sr_fdb_tick(&r.t);
-		sched_yield();
+		if (i % 64 == 0)
+			sched_yield();
 	}
 	r.stop = true;
 	for (unsigned i = 0; i < 4; i++)

@@ -33,6 +33,7 @@
  * every wait_us; that is the price of not losing frames to one that is merely busy.
  * The clock is read only when somebody is full.
  */
+#include "headers.h"
 #include "offload.h"
 #include "switch_table.h"
 
@@ -79,7 +80,7 @@ static bool frame_is_sane(const struct sr_frame *f, unsigned *vlan)
 	if (SR_UNLIKELY(f->head_len < SR_FRAME_MIN || f->head[6] & 1))
 		return false;
 	type = sr_get_be16(f->head + 12);
-	if (type != 0x8100 && type != 0x88a8)
+	if (type != SR_TYPE_VLAN && type != SR_TYPE_QINQ)
 		return true;
 	*vlan = sr_get_be16(f->head + 14) & 0xfff;
 	return f->head_len >= SR_FRAME_MIN + 4;
@@ -181,7 +182,7 @@ static uint64_t send_plain(struct batch *b, struct sr_port *to, uint64_t frames)
 }
 
 /* Like send_plain; *full may be set although nothing is left to offer again. */
-static uint64_t send(struct batch *b, struct sr_port *to, uint64_t frames, bool *full)
+static uint64_t send_frames(struct batch *b, struct sr_port *to, uint64_t frames, bool *full)
 {
 	struct sr_delivery d = {
 		.to = to, .f = b->f, .mask = frames, .lane = b->lane, .ident = &b->sw->ident
@@ -244,7 +245,7 @@ static uint64_t deliver(struct batch *b, struct sr_port *to, uint64_t frames)
 		sr_count(&to->counters.rx_dropped, count_bits(frames & ~b->to_all));
 		return 0;
 	}
-	left = send(b, to, frames, &full);
+	left = send_frames(b, to, frames, &full);
 	if (SR_LIKELY(!full)) {
 		took_all(to);
 		return 0;

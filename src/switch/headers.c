@@ -5,10 +5,6 @@
 #include "iov.h"
 
 enum {
-	TYPE_IPV4 = 0x0800,
-	TYPE_VLAN = 0x8100,
-	TYPE_IPV6 = 0x86dd,
-	TYPE_QINQ = 0x88a8,
 	NEXT_HOP_BY_HOP = 0,
 	NEXT_ROUTING = 43,
 	NEXT_DESTINATION = 60,
@@ -33,7 +29,7 @@ unsigned sr_headers_ethertype(const uint8_t *bytes, unsigned have, unsigned *at)
 		if (*at + 2 > have)
 			return 0;
 		type = sr_get_be16(bytes + *at);
-		if (type != TYPE_VLAN && type != TYPE_QINQ)
+		if (type != SR_TYPE_VLAN && type != SR_TYPE_QINQ)
 			break;
 	}
 	return type;
@@ -117,7 +113,7 @@ bool sr_headers_parse(struct sr_headers *h)
 
 	h->l3 = (uint16_t)(at + 2);
 	h->v6 = h->routed = false;
-	if (type == TYPE_IPV4)
+	if (type == SR_TYPE_IPV4)
 		return parse_ipv4(h) && parse_transport(h);
-	return type == TYPE_IPV6 && parse_ipv6(h) && parse_transport(h);
+	return type == SR_TYPE_IPV6 && parse_ipv6(h) && parse_transport(h);
 }

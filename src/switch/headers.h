@@ -11,8 +11,12 @@
 #define SR_HEADERS_MAX 256u /* bytes of all headers together */
 
 enum {
+	SR_TYPE_IPV4 = 0x0800,
+	SR_TYPE_VLAN = 0x8100,
+	SR_TYPE_IPV6 = 0x86dd,
+	SR_TYPE_QINQ = 0x88a8,
 	SR_PROTO_TCP = 6,
-	SR_PROTO_UDP = 17
+	SR_PROTO_UDP = 17,
 };
 
 struct sr_headers {

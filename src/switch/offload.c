@@ -44,7 +44,7 @@ static uint32_t gso_needs(const struct sr_frame *f)
 	case SR_GSO_UDP:
 		return need | SR_CAN_UFO;
 	case SR_GSO_UDP_L4:
-		if (sr_headers_ethertype(f->head, f->head_len, &at) == 0x86dd)
+		if (sr_headers_ethertype(f->head, f->head_len, &at) == SR_TYPE_IPV6)
 			return need | SR_CAN_USO6;
 		return need | SR_CAN_USO4;
 	default:

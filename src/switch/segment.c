@@ -140,7 +140,7 @@ static bool cut_segments(struct job *j)
 	struct sr_headers *h = &j->h;
 	uint32_t left = j->f->len - h->end, size = j->f->off.gso_size;
 	unsigned n = count_pieces(left, size);
-	uint8_t flags = h->bytes[h->l4 + 13];
+	uint8_t flags = h->proto == SR_PROTO_TCP ? h->bytes[h->l4 + 13] : 0;
 	struct sr_cursor payload = sr_cursor_at(j->f, h->end);
 
 	if (!n || h->end - h->l3 + sr_min(left, size) > UINT16_MAX)
@@ -224,10 +224,12 @@ static bool cut_fragments(struct job *j, _Atomic uint32_t *ident)
 
 	c.total = j->f->len - c.start;
 	if (c.size < h->end - c.start || !count_pieces(c.total, c.size) ||
-	    j->f->len - h->l3 > UINT16_MAX)
+	    j->f->len - h->l3 - (h->v6 ? IPV6_FIXED : 0) > UINT16_MAX)
 		return false;
-	c.next = h->bytes[h->next];
-	c.id = h->v6 ? 0 : sr_get_be16(h->bytes + h->l3 + 4);
+	if (h->v6)
+		c.next = h->bytes[h->next];
+	else
+		c.id = sr_get_be16(h->bytes + h->l3 + 4);
 	if (!c.id)
 		c.id = atomic_fetch_add_explicit(ident, 1, memory_order_relaxed);
 	if (j->f->off.flags & SR_OFF_NEEDS_CSUM)
