@@ -173,7 +173,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	options,
 	parse,
-	"net SOCKET",
+	"SOCKET",
 	"Measures a vhost-user network back-end by playing one guest on it, or two with --peer.",
 	NULL,
 	NULL,
