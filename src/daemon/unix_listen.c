@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define BACKLOG 64
+
 static int open_socket(void)
 {
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -94,7 +96,7 @@ static int bind_and_listen(struct sr_unix_listener *l, unsigned mode, const char
 		l->ino = st.st_ino;
 	}
 	err = set_rights(l->path, mode, group, e);
-	if (!err && listen(l->fd, 16))
+	if (!err && listen(l->fd, BACKLOG))
 		err = sr_error_set(e, -errno, "%s: listen: %s", l->path, strerror(errno));
 	return err;
 }

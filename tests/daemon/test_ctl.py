@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""slipring ctl and the JSON-RPC socket behind it."""
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+from conftest import BINARY, run, until
+
+
+def rpc(daemon, text):
+    """Sends text, returns all replies until the daemon has no more to say."""
+    with daemon.connect() as s:
+        s.sendall(text)
+        s.shutdown(socket.SHUT_WR)
+        data = b""
+        while more := s.recv(65536):
+            data += more
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def call(method, ident=1, **params):
+    return json.dumps({"jsonrpc": "2.0", "id": ident, "method": method, "params": params}).encode()
+
+
+def test_ports_are_a_table_that_lines_up(switch):
+    lines = switch.ctl("ports").stdout.splitlines()
+    assert lines[0].split() == ["PORT", "TYPE", "STATE", "LINK", "QUEUES", "REGIONS", "RX-FRAMES",
+                                "RX-BYTES", "TX-FRAMES", "TX-BYTES", "DROPS"]
+    assert lines[1].split() == ["a", "vhost-user", "waiting", "down"] + ["0"] * 7
+    for title in ("TYPE", "STATE", "LINK"):
+        assert lines[1][lines[0].index(title) - 1] == " "
+    assert len(set(map(len, lines))) == 1
+
+
+def test_ports_come_and_go_while_it_runs(switch, place):
+    assert switch.ctl("add", f"vhost-user,name=c,socket={place}/c.sock,mtu=9000,queues=2"
+                      ).returncode == 0
+    port = switch.port("c")
+    assert (port["mtu"], port["pairs_offered"], port["socket"]) == (9000, 2, f"{place}/c.sock")
+    assert (place / "c.sock").exists()
+    assert [p["name"] for p in switch.json("ports")] == ["a", "b", "c"]
+    assert switch.ctl("remove", "b").returncode == 0
+    assert [p["name"] for p in switch.json("ports")] == ["a", "c"]
+    assert not (place / "b.sock").exists()
+    assert switch.ctl("add", f"vhost-user,name=b,socket={place}/b.sock").returncode == 0
+
+
+def test_a_removed_port_closes_its_session(switch, place):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(str(place / "a.sock"))
+        switch.has_state("a", "connected")
+        assert switch.ctl("remove", "a").returncode == 0
+        assert s.recv(1) == b""
+
+
+def test_adding_and_removing_leaks_nothing(switch, place):
+    def files():
+        return len(os.listdir(f"/proc/{switch.process.pid}/fd"))
+
+    def once():
+        assert switch.ctl("add", f"vhost-user,name=c,socket={place}/c.sock").returncode == 0
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(place / "c.sock"))
+            switch.has_state("c", "connected")
+            assert switch.ctl("remove", "c").returncode == 0
+
+    once()
+    before = files()
+    for _ in range(20):
+        once()
+    until(lambda: files() <= before, "as many files as before")
+
+
+@pytest.mark.parametrize("spec, text", [
+    ("vhost-user,name=a,socket=/tmp/x.sock", "a port named a is there already"),
+    ("vhost-user,name=c", "key 'socket': missing, a vhost-user port needs it"),
+    ("vhost-user,name=c,socket=/tmp/x,mtu=9", "key 'mtu': got '9', expected a number from 68"),
+    ("vhost-user,name=c,size=9", "unknown key 'size', expected one of name, socket"),
+    ("vhost-user,name=c,socket=/no/such/place/x", "/no/such/place/x"),
+])
+def test_what_cannot_be_added_is_explained(switch, spec, text):
+    answer = switch.ctl("add", spec)
+    assert answer.returncode == 1
+    assert text in answer.stderr
+    assert len(switch.json("ports")) == 2
+
+
+def test_ports_that_are_not_there_are_named(switch):
+    for words in (["port", "x"], ["remove", "x"], ["link", "x", "up"]):
+        answer = switch.ctl(*words)
+        assert (answer.returncode, answer.stderr) == (1, "slipring ctl: no port named x\n")
+
+
+def test_the_cable_is_plugged_and_unplugged(switch):
+    assert switch.ctl("link", "a", "down").returncode == 0
+    assert switch.port("a")["plugged"] is False
+    assert switch.ctl("link", "a", "up").returncode == 0
+    assert switch.port("a")["plugged"] is True
+    answer = switch.ctl("link", "a", "sideways")
+    assert "got 'sideways', expected up or down" in answer.stderr
+
+
+def test_the_log_gets_louder_and_quieter(switch):
+    assert switch.ctl("log", "error").returncode == 0
+    switch.ctl("remove", "a")
+    assert "port removed" not in switch.log()
+    assert switch.ctl("log", "info").returncode == 0
+    switch.ctl("remove", "b")
+    switch.logs("b: port removed")
+    assert "expected error, warn, info or debug" in switch.ctl("log", "x").stderr
+
+
+def test_any_method_may_be_called(switch):
+    answer = switch.ctl("call", "port.show", '{"name": "a"}')
+    assert json.loads(answer.stdout)["name"] == "a"
+    assert switch.ctl("call", "port.show", "{name").returncode == 1
+    assert "unknown method 'x'" in switch.ctl("call", "x").stderr
+
+
+def test_nobody_listening_is_said_with_what_to_do(place):
+    answer = run("ctl", "--socket", place / "x.sock", "ports")
+    assert answer.returncode == 1
+    assert (f"no daemon listens on {place}/x.sock: start one with slipring switch or slipring "
+            "serve, or name its socket with --socket") in answer.stderr
+
+
+def test_wrong_words_are_a_usage_error():
+    assert "expected port NAME" in run("ctl", "port").stderr
+    assert "unknown command 'prots'" in run("ctl", "prots").stderr
+    assert run("ctl", "ports", "--watch", "0").returncode == 2
+
+
+def test_numbers_may_be_numbers_in_json(switch, place):
+    reply, = rpc(switch, call("port.add", type="vhost-user", name="c", mtu=1500,
+                              socket=f"{place}/c.sock"))
+    assert reply["result"]["mtu"] == 1500
+    reply, = rpc(switch, call("port.add", type="vhost-user", name="d", permissions=660,
+                              socket=f"{place}/d.sock"))
+    assert reply["error"] == {"code": -32602, "message": "key 'permissions': expected a string"}
+
+
+def test_each_error_has_its_code(switch, place):
+    def code(text):
+        reply, = rpc(switch, text)
+        return reply["error"]["code"]
+
+    assert code(b"{\n") == -32700
+    assert code(b"[]") == -32600
+    assert code(call("nope")) == -32601
+    assert code(call("port.show")) == -32602
+    assert code(call("port.show", name="x")) == -32001
+    assert code(call("port.add", type="tap", name="a")) == -32002
+    assert code(call("port.add", type="vhost-user", name="c", socket="/no/such/c")) == -32000
+
+
+def test_requests_in_one_stream_are_answered_in_order(switch):
+    text = call("version", 1) + call("port.list", 2) + b"\nnonsense\n" + call("version", 3)
+    replies = rpc(switch, text)
+    assert [r["id"] for r in replies] == [1, 2, None, 3]
+    batch, = rpc(switch, b"[" + call("version", 1) + b"," + call("version", 2) + b"]")
+    assert [r["id"] for r in batch] == [1, 2]
+
+
+def test_a_client_that_never_reads_holds_up_nobody(switch):
+    with switch.connect() as lazy:
+        lazy.setblocking(False)
+        try:
+            while True:
+                lazy.sendall(call("port.list") * 100)
+        except BlockingIOError:
+            pass
+        assert len(switch.json("ports")) == 2
+
+
+def test_many_clients_never_lock_the_operator_out(switch):
+    idle = [switch.connect() for _ in range(40)]
+    assert len(switch.json("ports")) == 2
+    for s in idle:
+        s.close()
+
+
+def test_traffic_flows_while_ports_come_and_go(switch, place):
+    bench = subprocess.Popen([BINARY, "bench", "net", "--seconds", "3", "--size", "64",
+                              "--peer", f"{place}/b.sock", f"{place}/a.sock"],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    switch.has_state("b", "running")
+    until(lambda: switch.port("b")["counters"]["rx_frames"] > 0, "frames arrive")
+    for _ in range(10):
+        before = switch.port("b")["counters"]["rx_frames"]
+        assert switch.ctl("add", f"vhost-user,name=c,socket={place}/c.sock").returncode == 0
+        assert switch.ctl("remove", "c").returncode == 0
+        until(lambda: switch.port("b")["counters"]["rx_frames"] > before, "frames go on")
+    port = switch.port("a")
+    assert "VERSION_1" in port["features"] and port["memory"][0]["size"] > 0
+    assert {m["port"] for m in switch.json("macs")} == {"a", "b"}
+    assert bench.wait(30) == 0, bench.stdout.read()
+    switch.has_state("a", "waiting")
+
+
+def test_watch_prints_rates_again_and_again(switch):
+    with subprocess.Popen([BINARY, "ctl", "--socket", str(switch.control), "ports", "--watch",
+                           "1"], stdout=subprocess.PIPE, text=True) as watch:
+        titles = [watch.stdout.readline() for _ in range(8)][::4]
+        watch.kill()
+    assert [t.split()[0] for t in titles] == ["PORT", "PORT"]
