@@ -3,14 +3,11 @@
 import base64
 import os
 import select
-import shlex
 import socket
 import time
-from collections import namedtuple
 
 from . import proc
-
-Result = namedtuple('Result', 'status output')
+from .machine import Machine, Result
 
 
 class GuestError(Exception):
@@ -67,12 +64,13 @@ class Channel:
                 return Result(int(word[2]), output.decode(errors='replace'))
 
 
-class Guest:
+class Guest(Machine):
     """Subclasses provide kind, command_line(agent_fd, shell_fd) and may extend prepare().
 
     nics is a list of Nic: how each network device reaches its back-end.
     """
     kind = '?'
+    nic = 'eth0'
     boot_timeout = 60
 
     def __init__(self, name, nics, workdir, *, shell=False):
@@ -153,63 +151,9 @@ class Guest:
             raise GuestError(f'{self}: {command!r}: exit {r.status}\n{r.output}')
         return r
 
-    def background(self, command):
-        """Starts a shell command in the guest; returns a Job."""
-        return Job(self, command)
-
-    def address(self, *addresses, nic='eth0', mtu=None):
-        """Gives a network device addresses and sets it up."""
-        steps = [f'ip link set {nic} mtu {mtu}'] if mtu else []
-        # Without nodad an IPv6 address is tentative, thus unusable, for seconds.
-        steps += [f'ip addr add {a} dev {nic}' + (' nodad' if ':' in a else '')
-                  for a in addresses]
-        self.run(' && '.join([*steps, f'ip link set {nic} up']))
-        return self
-
-    def mac(self, nic='eth0'):
-        return self.run(f'cat /sys/class/net/{nic}/address').output.strip()
-
     def _error(self, what, cause):
         dead = ''
         if self.process and self.process.poll() is not None:
             dead = f' (its process ended with {self.process.returncode})'
         return GuestError(f'{self} {what}{dead}: {type(cause).__name__}\n'
                           f'--- end of {self.console}:\n{proc.tail(self.console)}')
-
-
-class Job:
-    """A command in the background of a guest."""
-    count = 0
-
-    def __init__(self, guest, command):
-        Job.count += 1
-        self.guest = guest
-        self.command = command
-        self.file = f'/tmp/job{Job.count}'
-        # The status appears under its final name at once, never half written.
-        guest.run(f'''( sh -c {shlex.quote(command)} >{self.file} 2>&1 & echo $! >{self.file}.pid
-            wait $!; echo $? >{self.file}.tmp; mv {self.file}.tmp {self.file}.status
-            ) >/dev/null 2>&1 </dev/null &''')
-
-    def status(self):
-        r = self.guest.run(f'cat {self.file}.status', check=False)
-        return None if r.status else int(r.output)
-
-    def output(self):
-        return self.guest.run(f'cat {self.file}').output
-
-    def wait(self, timeout=60, check=True):
-        status = None
-
-        def done():
-            nonlocal status
-            status = self.status()
-            return status is not None
-        proc.until(done, timeout, f'{self.guest}: {self.command!r}', 0.1)
-        r = Result(status, self.output())
-        if check and r.status:
-            raise GuestError(f'{self.guest}: {self.command!r}: exit {r.status}\n{r.output}')
-        return r
-
-    def kill(self, signal='KILL'):
-        self.guest.run(f'kill -{signal} $(cat {self.file}.pid)', check=False)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Functional tests: real guests, the host's stack and real peers through the real switch.
+
+    SLIPRING=BUILD/src/cli/slipring /usr/bin/python3 -m pytest tests/functional
+
+Without SLIPRING the one in build/ is taken. `-m "not long"` leaves out the tests that move
+a lot of data. What a failed test's daemon and guests said is shown below its error.
+"""
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / 'tests'))
+
+from lab import proc, root  # noqa: E402
+from lab.netns import Netns  # noqa: E402
+from lab.nic import Nic  # noqa: E402
+from lab.qemu import Qemu  # noqa: E402
+from lab.switch import Switch  # noqa: E402
+from lab.uml import Uml  # noqa: E402
+
+KINDS = {'UML': Uml, 'QEMU': Qemu}
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'long: moves much data or waits long')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    if report.failed:
+        for world in getattr(item, 'worlds', []):
+            for log in sorted(Path(world.dir).glob('*.log')) + sorted(
+                    Path(world.dir).glob('*.console')):
+                report.sections.append((f'end of {log.name}', proc.tail(log, 25)))
+
+
+@pytest.fixture(scope='session')
+def binary():
+    path = Path(os.environ.get('SLIPRING', CHECKOUT / 'build/src/cli/slipring')).absolute()
+    if not path.exists():
+        pytest.fail(f'{path} is not there: build it, or name it in SLIPRING', pytrace=False)
+    return path
+
+
+@pytest.fixture(scope='session')
+def lab():
+    path = root.path()
+    if not path:
+        pytest.skip('the lab is not there: scripts/lab makes it (once, as root)')
+    return path
+
+
+class World:
+    """A switch with what hangs on it, in a folder with a short name: a socket's path must
+    fit 108 bytes."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        self.dir = tempfile.mkdtemp(prefix='sr-', dir='/tmp')
+        self.guests = []
+        self.netns = self.switch = None
+
+    def socket(self, name):
+        return f'{self.dir}/{name}.sock'
+
+    def port(self, name, mode='server', **more):
+        keys = ''.join(f',{k}={v}' for k, v in more.items())
+        return f'vhost-user,name={name},socket={self.socket(name)},mode={mode}{keys}'
+
+    def start(self, *ports, options=()):
+        """Ports are names of vhost-user ports, or whole texts as after --port."""
+        texts = [p if ',' in p else self.port(p) for p in ports]
+        if any(t.startswith('tap,') for t in texts):
+            self.netns = Netns(self.dir)
+        self.switch = Switch(self.binary, self.dir, texts, *options, inside=self.netns).start()
+        return self.switch
+
+    def guest(self, kind, name, **nic):
+        """A guest that is not yet booted, on port `name`."""
+        g = KINDS[kind](name, [Nic(self.socket(name), **nic)], self.dir)
+        self.guests.append(g)
+        return g
+
+    def boot(self, *guests):
+        for g in guests:
+            g.start()
+        for g in guests:
+            g.wait()
+        return guests
+
+    def umls(self, names):
+        """Booted UML guests with addresses 10.0.0.1, .2, ... in the order of names."""
+        guests = self.boot(*[self.guest('UML', n) for n in names])
+        for i, g in enumerate(guests, 1):
+            g.address(f'10.0.0.{i}/24')
+        return guests
+
+    def close(self):
+        for g in self.guests:
+            g.kill()
+        if self.switch:
+            self.switch.close()
+        if self.netns:
+            self.netns.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@pytest.fixture
+def world(request, binary, lab):
+    w = World(binary)
+    request.node.worlds = [w]
+    yield w
+    w.close()
+
+
+@pytest.fixture(scope='module')
+def module_world(binary, lab):
+    w = World(binary)
+    yield w
+    w.close()
