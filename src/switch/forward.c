@@ -56,7 +56,7 @@ struct batch {
 	struct sr_port *from;
 	struct sr_frame *f;
 	unsigned lane;
-	bool offloads;		       /* a frame has work left to do */
+	uint32_t needs; /* all that a receiver of any frame must be able to: SR_CAN_* */
 	uint64_t bad, dropped, to_all; /* masks of frames */
 	uint64_t now;		       /* ns, 0 = not read yet */
 	/* Frames in a row mostly come from one address and go to one. */
@@ -152,7 +152,8 @@ static void sort(struct batch *b, uint64_t which)
 			b->bad |= bit;
 			continue;
 		}
-		b->offloads |= f->off.flags | f->off.gso_type;
+		if (f->off.flags | f->off.gso_type)
+			b->needs |= sr_offload_needs(f);
 		learn(b, sr_fdb_key(f->head + 6, vlan));
 		way = find_way(b, f, vlan);
 		if (SR_LIKELY(way >= 0))
@@ -188,7 +189,7 @@ static uint64_t send_frames(struct batch *b, struct sr_port *to, uint64_t frames
 		.to = to, .f = b->f, .mask = frames, .lane = b->lane, .ident = &b->sw->ident
 	};
 
-	if (SR_LIKELY(!b->offloads)) {
+	if (SR_LIKELY(!(b->needs & ~atomic_load_explicit(&to->can, memory_order_relaxed)))) {
 		frames = send_plain(b, to, frames);
 		*full = frames;
 		return frames;
@@ -321,7 +322,7 @@ static uint64_t forward(void *sink, struct sr_port *from, struct sr_frame *f, un
 	b.from = from;
 	b.f = f;
 	b.lane = lane;
-	b.offloads = false;
+	b.needs = 0;
 	b.bad = b.dropped = b.to_all = b.now = 0;
 	b.last_src = b.last_dst = SR_FDB_NO_KEY;
 	b.ngroups = 0;

@@ -52,13 +52,9 @@ static uint32_t gso_needs(const struct sr_frame *f)
 	}
 }
 
-static bool can_take(const struct sr_frame *f, uint32_t can)
+uint32_t sr_offload_needs(const struct sr_frame *f)
 {
-	uint32_t need = f->off.flags ? SR_CAN_CSUM : 0;
-
-	if (f->off.gso_type)
-		need |= gso_needs(f);
-	return !(need & ~can);
+	return (f->off.flags ? SR_CAN_CSUM : 0) | (f->off.gso_type ? gso_needs(f) : 0);
 }
 
 /* Any protocol: all there is to know is where the sum begins and where it goes. */
@@ -134,7 +130,7 @@ void sr_offload_send(struct sr_delivery *d)
 	for (uint64_t m = d->mask; m && !b.full; m &= m - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(m);
 
-		if (can_take(&d->f[i], can))
+		if (!(sr_offload_needs(&d->f[i]) & ~can))
 			sr_outbox_pass(&b, &d->f[i], i);
 		else if (!help(d, &b, i, can, &t))
 			d->bad |= 1ull << i;

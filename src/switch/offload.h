@@ -8,6 +8,9 @@
 
 #include <slipring/port.h>
 
+/* What a receiver of the frame must be able to do to take it as it is: enum sr_port_can. */
+uint32_t sr_offload_needs(const struct sr_frame *f);
+
 struct sr_delivery {
 	struct sr_port *to;
 	const struct sr_frame *f;
