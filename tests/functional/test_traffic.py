@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every pair of machines passes the same traffic: User-mode Linux, QEMU, the host's stack."""
 import pytest
-from traffic import iperf, iperf_server, ping, send_bytes
+from traffic import arrives_unchanged, iperf, iperf_server, ping
 
 PAIRS = ['UML-UML', 'QEMU-QEMU', 'UML-QEMU', 'UML-tap', 'QEMU-tap']
 
@@ -71,14 +71,14 @@ def test_bytes_arrive_unchanged_with_and_without_offloads(pair):
     a, b, _ = pair
     if b.kind == 'tap':
         pytest.skip('the host need not have busybox; between guests this is covered')
-    send_bytes(a, b, '10.0.0.2', 16)
+    arrives_unchanged(a, b, '10.0.0.2', 16)
     for m in (a, b):
         m.run(f'ethtool -K {m.nic} tx off tso off gso off gro off')
     try:
-        send_bytes(a, b, '10.0.0.2', 8)
+        arrives_unchanged(a, b, '10.0.0.2', 8)
         # One side with offloads, the other without.
         a.run(f'ethtool -K {a.nic} tx on tso on gso on')
-        send_bytes(a, b, '10.0.0.2', 8)
+        arrives_unchanged(a, b, '10.0.0.2', 8)
     finally:
         for m in (a, b):
             m.run(f'ethtool -K {m.nic} tx on tso on gso on gro on')

@@ -10,7 +10,7 @@ from . import proc
 from .machine import Machine, Result
 
 
-class GuestError(Exception):
+class GuestError(RuntimeError):
     pass
 
 
