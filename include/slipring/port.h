@@ -55,13 +55,16 @@ enum sr_port_can {
 
 /* Counted in whole batches with relaxed atomics; read at any time. */
 struct sr_port_counters {
+	/* Every frame from the guest counts once, when it is done with, in one of the first
+	 * three, tx_frames, tx_bad and tx_dropped. */
 	_Atomic uint64_t tx_frames, tx_bytes; /* from the guest, taken by the switch */
 	_Atomic uint64_t tx_bad;              /* from the guest, malformed: dropped */
 	_Atomic uint64_t tx_dropped;          /* from the guest, nowhere to go: link down, own
 	                                       * address, sink gone */
 	_Atomic uint64_t rx_frames, rx_bytes; /* delivered to the guest */
 	_Atomic uint64_t rx_dropped;          /* the guest had no room or is not there */
-	_Atomic uint64_t rx_segmented;        /* frames cut into segments in software for it */
+	_Atomic uint64_t rx_segmented;        /* frames cut into segments in software for it;
+	                                       * the sender's frames, not the segments */
 	_Atomic uint64_t rx_checksummed;      /* frames checksummed in software for it */
 	_Atomic uint64_t flooded;             /* from the guest, sent to all other ports */
 };

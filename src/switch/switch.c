@@ -63,12 +63,19 @@ static void find_high(struct sr_switch *sw)
 	atomic_store_explicit(&sw->high, high, memory_order_release);
 }
 
-/* A free slot, or -1. */
-static int slot_find(const struct sr_switch *sw)
+/* A slot, or -1. When there is none that is free, one whose owner was detached and forgot to
+ * flush it. */
+static int slot_find(struct sr_switch *sw)
 {
 	for (unsigned i = 0; i < SR_SWITCH_PORTS_MAX; i++)
 		if (!sw->owner[i])
 			return (int)i;
+	for (unsigned i = 0; i < SR_SWITCH_PORTS_MAX; i++) {
+		if (port_at(sw, i))
+			continue;
+		sr_fdb_forget(&sw->fdb, i);
+		return (int)i;
+	}
 	return -1;
 }
 
