@@ -15,7 +15,7 @@
 
 struct rng {
 	struct sr_device device; /* first: the transport hands it back to us */
-	struct sr_vq *vq;        /* while its queue runs */
+	struct sr_vq *vq;	 /* while its queue runs */
 	struct sr_iov_pool pool;
 };
 
@@ -23,12 +23,6 @@ static uint64_t features(struct sr_device *d)
 {
 	(void)d;
 	return SR_F_RING;
-}
-
-static void features_set(struct sr_device *d, uint64_t accepted)
-{
-	(void)d;
-	(void)accepted;
 }
 
 static void queue_start(struct sr_device *d, unsigned queue, struct sr_vq *vq)
@@ -75,7 +69,6 @@ static const struct sr_device_ops rng_ops = {
 	.virtio_id = SR_VIRTIO_ID_RNG,
 	.queues_max = 1,
 	.features = features,
-	.features_set = features_set,
 	.queue_start = queue_start,
 	.queue_stop = queue_stop,
 	.process = process,
@@ -86,8 +79,11 @@ int main(int argc, char **argv)
 	struct sr_error e = { 0 };
 	struct rng rng = { .device = { .ops = &rng_ops, .name = "rng" } };
 	struct sr_loop *loop = sr_loop_create(&(struct sr_loop_config){ .cpu = -1 }, &e);
-	struct sr_vhost_user_config config = { .device = &rng.device, .control = loop,
-					       .workers = &loop, .nworkers = 1, .fd = -1,
+	struct sr_vhost_user_config config = { .device = &rng.device,
+					       .control = loop,
+					       .workers = &loop,
+					       .nworkers = 1,
+					       .fd = -1,
 					       .socket = argc > 1 ? argv[1] : "rng.sock" };
 
 	if (!loop || sr_iov_pool_init(&rng.pool, 64) || !sr_vhost_user_create(&config, &e) ||

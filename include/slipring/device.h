@@ -36,15 +36,16 @@ struct sr_session_ops {
 };
 
 struct sr_device_ops {
-	const char *name;    /* "net" */
-	uint32_t virtio_id;  /* virtio 1.3, section 5 */
-	uint32_t config_size; /* bytes of configuration space */
-	unsigned queues_max; /* at most 257 */
+	const char *name;	/* "net" */
+	uint32_t virtio_id;	/* virtio 1.3, section 5 */
+	uint32_t config_size;	/* bytes of configuration space */
+	unsigned queues_max;	/* at most 257 */
 	unsigned queues_a_lane; /* neighbours that share one loop: 2 for net's pairs; 0 = 1 */
 
 	/* All virtio features that the device offers, SR_F_RING included. */
 	uint64_t (*features)(struct sr_device *d);
-	/* The guest's choice, a subset of the offer. Queues started from now on use it. */
+	/* The guest's choice, a subset of the offer. Queues started from now on use it.
+	 * Optional. */
 	void (*features_set)(struct sr_device *d, uint64_t accepted);
 
 	/* How many queues this device has now, at most queues_max; optional. */
@@ -75,7 +76,7 @@ struct sr_device_ops {
 
 	/* Messages of vhost-user that only a network device can mean; optional, and the
 	 * transport offers their protocol features only where they are given. */
-	int (*set_mtu)(struct sr_device *d, uint16_t mtu);       /* 0 or -EINVAL */
+	int (*set_mtu)(struct sr_device *d, uint16_t mtu);	    /* 0 or -EINVAL */
 	int (*announce)(struct sr_device *d, const uint8_t mac[6]); /* RARP after migration */
 };
 

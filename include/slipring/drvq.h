@@ -25,10 +25,10 @@ struct sr_sg {
 };
 
 struct sr_drvq_config {
-	uint32_t size;     /* entries: split: a power of two up to SR_VQ_SIZE_MAX */
+	uint32_t size;	   /* entries: split: a power of two up to SR_VQ_SIZE_MAX */
 	uint64_t features; /* negotiated */
-	void *ring;        /* sr_drvq_bytes(size) zeroed bytes, 4096-aligned, shared with
-	                    * the device; the caller's, must outlive the queue */
+	void *ring;	   /* sr_drvq_bytes(size) zeroed bytes, 4096-aligned, shared with
+			    * the device; the caller's, must outlive the queue */
 	/* Indirect tables, used when INDIRECT_DESC was negotiated and a chain has more than
 	 * one piece: size * indirect_max entries of 16 bytes, shared; 0 = never indirect. */
 	void *indirect;
@@ -50,8 +50,8 @@ void sr_drvq_destroy(struct sr_drvq *q); /* NULL is allowed */
 /* Adds one chain: nout pieces for the device to read, then nin for it to write. `token`
  * comes back from sr_drvq_get. 0, -ENOSPC when the descriptors are used up, or -E2BIG when a
  * whole free ring could not hold it. Seen by the device after sr_drvq_publish. */
-int sr_drvq_add(struct sr_drvq *q, const struct sr_sg *out, unsigned nout,
-		const struct sr_sg *in, unsigned nin, void *token);
+int sr_drvq_add(struct sr_drvq *q, const struct sr_sg *out, unsigned nout, const struct sr_sg *in,
+		unsigned nin, void *token);
 
 /* Shows the added chains. True: the device asked for a kick. */
 bool sr_drvq_publish(struct sr_drvq *q);
@@ -69,7 +69,7 @@ bool sr_drvq_rearm(struct sr_drvq *q);
 /* Ends the asking: no calls while polling. */
 void sr_drvq_quiet(struct sr_drvq *q);
 
-unsigned sr_drvq_free(const struct sr_drvq *q); /* descriptors left */
+unsigned sr_drvq_free(const struct sr_drvq *q);	    /* descriptors left */
 const char *sr_drvq_error(const struct sr_drvq *q); /* or NULL */
 
 #ifdef __cplusplus

@@ -11,11 +11,15 @@
 extern "C" {
 #endif
 
-enum sr_log_level { SR_LOG_ERROR, SR_LOG_WARN, SR_LOG_INFO, SR_LOG_DEBUG };
+enum sr_log_level {
+	SR_LOG_ERROR,
+	SR_LOG_WARN,
+	SR_LOG_INFO,
+	SR_LOG_DEBUG
+};
 
 /* Gets whole lines without a newline; may be called from any thread, one call at a time. */
-typedef void sr_log_sink(void *ctx, enum sr_log_level level, const char *subject,
-			 const char *text);
+typedef void sr_log_sink(void *ctx, enum sr_log_level level, const char *subject, const char *text);
 
 /* Lines above `max` are not made at all. SR_LOG_INFO at first. */
 void sr_log_level(enum sr_log_level max);

@@ -22,14 +22,14 @@ struct sr_watch;
 struct sr_timer;
 struct sr_poller;
 
-#define SR_POLL_NEVER 0u         /* arm notifications as soon as a queue is empty */
-#define SR_POLL_ALWAYS UINT32_MAX /* never sleep while there is a poller */
+#define SR_POLL_NEVER	  0u	     /* arm notifications as soon as a queue is empty */
+#define SR_POLL_ALWAYS	  UINT32_MAX /* never sleep while there is a poller */
 
 #define SR_LOOP_POSTS_MAX 65536u
 
 struct sr_loop_config {
 	const char *name; /* of a spawned thread and in texts; copied, 15 bytes of it */
-	int cpu;          /* pin to this CPU, or -1 */
+	int cpu;	  /* pin to this CPU, or -1 */
 	uint32_t poll_us; /* how long an empty poller is polled before it is armed */
 };
 
@@ -51,7 +51,8 @@ void sr_loop_stop(struct sr_loop *loop);
 void sr_loop_destroy(struct sr_loop *loop);
 
 /* From any thread: runs fn(ctx) on the loop's thread, soon, in order of posting.
- * 0, or -ENOMEM, also when SR_LOOP_POSTS_MAX wait already. Functions still waiting when the loop stops are run by sr_loop_destroy. */
+ * 0, or -ENOMEM, also when SR_LOOP_POSTS_MAX wait already. Functions still waiting when the loop
+ * stops are run by sr_loop_destroy. */
 int sr_loop_post(struct sr_loop *loop, void (*fn)(void *ctx), void *ctx);
 
 /* From any thread: runs fn(ctx) on the loop's thread and returns when it has run; at once,
@@ -90,8 +91,8 @@ struct sr_poller_ops {
 /* Three calls for any thread except a worker loop's other than `loop`: they are carried
  * out on the loop's thread before they return. A new poller is awake: poll() is called at
  * least once. */
-struct sr_poller *sr_poller_create(struct sr_loop *loop, const struct sr_poller_ops *ops,
-				   void *ctx, struct sr_error *e);
+struct sr_poller *sr_poller_create(struct sr_loop *loop, const struct sr_poller_ops *ops, void *ctx,
+				   struct sr_error *e);
 /* A readable `fd` wakes the poller and is read; an eventfd, a stream socket or a pipe, which
  * may be blocking: reading never waits. It replaces the one before, and -1 takes that off; on
  * failure there is none. The fd stays the caller's and must stay open until it was taken off.

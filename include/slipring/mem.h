@@ -32,20 +32,22 @@ struct sr_region {
 	int fd;
 };
 
-enum sr_mem_perm { SR_MEM_READ = 1, SR_MEM_WRITE = 2 };
+enum sr_mem_perm {
+	SR_MEM_READ = 1,
+	SR_MEM_WRITE = 2
+};
 
 /* Mapping the first region installs a SIGBUS handler for the process (see sr_mem_is_torn). It
  * passes on what is not about a guest's memory; a handler installed after it must do the same,
  * and threads that touch a guest's memory must not block SIGBUS. */
-struct sr_mem *sr_mem_create(void); /* NULL: out of memory */
+struct sr_mem *sr_mem_create(void);    /* NULL: out of memory */
 void sr_mem_destroy(struct sr_mem *m); /* unmaps; NULL is allowed */
 
 /* Checks all regions (no zero size, wrap, overlap in gpa or uva; fd long enough and
  * mappable), maps them, then replaces the old table whole. On failure the old table
  * stays. The fds stay the caller's and may be closed. -EINVAL, -EOVERFLOW, -EEXIST
  * (overlap), -ENOSPC (too many), -EFBIG (fd shorter than its region) or mmap's errno. */
-int sr_mem_set_regions(struct sr_mem *m, const struct sr_region *r, unsigned n,
-		       struct sr_error *e);
+int sr_mem_set_regions(struct sr_mem *m, const struct sr_region *r, unsigned n, struct sr_error *e);
 int sr_mem_add_region(struct sr_mem *m, const struct sr_region *r, struct sr_error *e);
 /* Matches gpa, uva and size only. -ENOENT when there is none. */
 int sr_mem_remove_region(struct sr_mem *m, const struct sr_region *r, struct sr_error *e);
@@ -71,8 +73,7 @@ bool sr_mem_is_torn(const struct sr_mem *m);
 /* Dirty log of a live migration (vhost-user, "Migration"): one bit a 4 KiB page, set
  * atomically in `size` bytes at `offset` of `fd`, which stays the caller's. fd = -1 takes
  * the log off. Off by default even when set; see sr_mem_log_enable. */
-int sr_mem_set_log(struct sr_mem *m, int fd, uint64_t offset, uint64_t size,
-		   struct sr_error *e);
+int sr_mem_set_log(struct sr_mem *m, int fd, uint64_t offset, uint64_t size, struct sr_error *e);
 void sr_mem_log_enable(struct sr_mem *m, bool on);
 /* True when enabled and set: cheap, for the data path. */
 bool sr_mem_log_active(const struct sr_mem *m);

@@ -18,10 +18,10 @@ extern "C" {
 struct sr_net;
 
 struct sr_net_config {
-	const char *name;  /* copied */
-	uint8_t mac[6];    /* offered as MAC; all zero = not offered, the guest chooses */
-	uint16_t mtu;      /* offered as MTU; 0 = not offered */
-	uint16_t pairs;    /* queue pairs at most; 0 = SR_NET_PAIRS_MAX */
+	const char *name;      /* copied */
+	uint8_t mac[6];	       /* offered as MAC; all zero = not offered, the guest chooses */
+	uint16_t mtu;	       /* offered as MTU; 0 = not offered */
+	uint16_t pairs;	       /* queue pairs at most; 0 = SR_NET_PAIRS_MAX */
 	uint64_t features_off; /* virtio features not to offer */
 };
 

@@ -16,29 +16,38 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define SR_FRAME_HEAD 64u     /* bytes of a frame that are copied before it is judged */
-#define SR_FRAME_BATCH 64u    /* frames in one call at most: a mask of them fits 64 bits */
-#define SR_FRAME_MIN 14u      /* an Ethernet header */
-#define SR_FRAME_MAX (65536u + 18u + 4u) /* 64 KiB of IP behind a header with VLAN tags */
+#define SR_FRAME_HEAD  64u /* bytes of a frame that are copied before it is judged */
+#define SR_FRAME_BATCH 64u /* frames in one call at most: a mask of them fits 64 bits */
+#define SR_FRAME_MIN   14u /* an Ethernet header */
+#define SR_FRAME_MAX   (65536u + 18u + 4u) /* 64 KiB of IP behind a header with VLAN tags */
 
 /* Checksum and segmentation still to be done, in the terms of virtio 1.3 section 5.1.6
  * (struct virtio_net_hdr), host byte order. Whoever makes a frame has checked that the
  * offsets lie inside it. */
 struct sr_offload {
-	uint8_t flags;    /* SR_OFF_* */
+	uint8_t flags;	  /* SR_OFF_* */
 	uint8_t gso_type; /* SR_GSO_* */
 	uint16_t hdr_len, gso_size, csum_start, csum_offset;
 };
-enum { SR_OFF_NEEDS_CSUM = 1, SR_OFF_DATA_VALID = 2 };
-enum { SR_GSO_NONE = 0, SR_GSO_TCPV4 = 1, SR_GSO_UDP = 3, SR_GSO_TCPV6 = 4,
-       SR_GSO_UDP_L4 = 5, SR_GSO_ECN = 0x80 };
+enum {
+	SR_OFF_NEEDS_CSUM = 1,
+	SR_OFF_DATA_VALID = 2
+};
+enum {
+	SR_GSO_NONE = 0,
+	SR_GSO_TCPV4 = 1,
+	SR_GSO_UDP = 3,
+	SR_GSO_TCPV6 = 4,
+	SR_GSO_UDP_L4 = 5,
+	SR_GSO_ECN = 0x80
+};
 
 struct sr_frame {
 	uint8_t head[SR_FRAME_HEAD]; /* the first head_len bytes */
 	const struct iovec *iov;     /* the len - head_len bytes after them */
 	uint32_t niov;
-	uint32_t len;                /* of the whole frame, without FCS */
-	uint16_t head_len;           /* min(len, SR_FRAME_HEAD) */
+	uint32_t len;	   /* of the whole frame, without FCS */
+	uint16_t head_len; /* min(len, SR_FRAME_HEAD) */
 	struct sr_offload off;
 };
 
@@ -47,7 +56,7 @@ enum sr_port_can {
 	SR_CAN_CSUM = 1 << 0, /* a partial checksum */
 	SR_CAN_TSO4 = 1 << 1,
 	SR_CAN_TSO6 = 1 << 2,
-	SR_CAN_ECN = 1 << 3,  /* TSO with ECN */
+	SR_CAN_ECN = 1 << 3, /* TSO with ECN */
 	SR_CAN_UFO = 1 << 4,
 	SR_CAN_USO4 = 1 << 5,
 	SR_CAN_USO6 = 1 << 6,
@@ -58,15 +67,15 @@ struct sr_port_counters {
 	/* Every frame from the guest counts once, when it is done with, in one of the first
 	 * three, tx_frames, tx_bad and tx_dropped. */
 	_Atomic uint64_t tx_frames, tx_bytes; /* from the guest, taken by the switch */
-	_Atomic uint64_t tx_bad;              /* from the guest, malformed: dropped */
-	_Atomic uint64_t tx_dropped;          /* from the guest, nowhere to go: link down, own
-	                                       * address, sink gone */
+	_Atomic uint64_t tx_bad;	      /* from the guest, malformed: dropped */
+	_Atomic uint64_t tx_dropped;	      /* from the guest, nowhere to go: link down, own
+					       * address, sink gone */
 	_Atomic uint64_t rx_frames, rx_bytes; /* delivered to the guest */
-	_Atomic uint64_t rx_dropped;          /* the guest had no room or is not there */
-	_Atomic uint64_t rx_segmented;        /* frames cut into segments in software for it;
-	                                       * the sender's frames, not the segments */
+	_Atomic uint64_t rx_dropped;	      /* the guest had no room or is not there */
+	_Atomic uint64_t rx_segmented;	      /* frames cut into segments in software for it;
+					       * the sender's frames, not the segments */
 	_Atomic uint64_t rx_checksummed;      /* frames checksummed in software for it */
-	_Atomic uint64_t flooded;             /* from the guest, sent to all other ports */
+	_Atomic uint64_t flooded;	      /* from the guest, sent to all other ports */
 };
 
 static inline void sr_count(_Atomic uint64_t *c, uint64_t n)
@@ -99,14 +108,14 @@ struct sr_sink_ops {
 
 struct sr_port {
 	const struct sr_port_ops *ops;
-	const char *name;                   /* unique on its switch; the port's own */
-	_Atomic uint32_t can;               /* enum sr_port_can */
-	_Atomic bool link;                  /* up: a guest is there and its queues run */
+	const char *name;     /* unique on its switch; the port's own */
+	_Atomic uint32_t can; /* enum sr_port_can */
+	_Atomic bool link;    /* up: a guest is there and its queues run */
 	/* The sink's: set while attached. */
 	const struct sr_sink_ops *sink_ops;
 	_Atomic(void *) sink;
-	unsigned slot;                      /* index in the sink's table */
-	_Atomic uint64_t full_since;        /* ns; 0 = took all of the last batch */
+	unsigned slot;		     /* index in the sink's table */
+	_Atomic uint64_t full_since; /* ns; 0 = took all of the last batch */
 	struct sr_port_counters counters;
 };
 
@@ -124,8 +133,8 @@ static inline uint64_t sr_port_forward(struct sr_port *p, struct sr_frame *f, un
 	return p->sink_ops->forward(sink, p, f, n, which, lane);
 }
 
-static inline unsigned sr_port_send(struct sr_port *p, const struct sr_frame *const *f,
-				    unsigned n, unsigned lane)
+static inline unsigned sr_port_send(struct sr_port *p, const struct sr_frame *const *f, unsigned n,
+				    unsigned lane)
 {
 	return p->ops->send(p, f, n, lane);
 }

@@ -27,10 +27,10 @@ struct sr_switch;
 
 struct sr_switch_config {
 	uint32_t mac_limit; /* addresses learned at most; 0 = 8192; up to 1048576. Then no more
-	                     * are learned until some age out: frames to others are flooded */
-	uint32_t age_s;     /* an address unheard of for so long is forgotten; 0 = 300 */
+			     * are learned until some age out: frames to others are flooded */
+	uint32_t age_s;	    /* an address unheard of for so long is forgotten; 0 = 300 */
 	uint32_t wait_us;   /* how long a full receiver may hold up a sender; see
-	                     * switch/forward.c; 0 = 1000; up to 1000000 */
+			     * switch/forward.c; 0 = 1000; up to 1000000 */
 };
 
 /* NULL with *e filled: -EINVAL (out of range), -ENOMEM. */

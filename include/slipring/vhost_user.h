@@ -16,20 +16,23 @@ extern "C" {
 
 struct sr_vhost_user;
 
-enum sr_vhost_user_mode { SR_VHOST_USER_SERVER, SR_VHOST_USER_CLIENT };
+enum sr_vhost_user_mode {
+	SR_VHOST_USER_SERVER,
+	SR_VHOST_USER_CLIENT
+};
 
 /* Everything is copied except `device` and the loops, which must outlive the back-end. */
 struct sr_vhost_user_config {
 	struct sr_device *device;
-	struct sr_loop *control;        /* messages are handled here */
+	struct sr_loop *control;	/* messages are handled here */
 	struct sr_loop *const *workers; /* queues are spread over these: queue q is served by
-	                                 * worker (first_worker + q / queues_a_lane) % nworkers */
+					 * worker (first_worker + q / queues_a_lane) % nworkers */
 	unsigned nworkers;
 	unsigned first_worker;
-	const char *socket;  /* path; NULL when `fd` is given */
-	int fd;              /* server: a listening socket passed to us, taken over; else -1 */
+	const char *socket; /* path; NULL when `fd` is given */
+	int fd;		    /* server: a listening socket passed to us, taken over; else -1 */
 	enum sr_vhost_user_mode mode;
-	int socket_mode;     /* permissions of the listening socket, e.g. 0660; 0 = 0600 */
+	int socket_mode;	  /* permissions of the listening socket, e.g. 0660; 0 = 0600 */
 	const char *socket_group; /* or NULL */
 	/* Called on the control loop when a session begins or ends; optional. */
 	void (*changed)(void *ctx, bool connected);
@@ -43,18 +46,21 @@ struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 /* From the control loop. Ends the session, removes the socket file it made. NULL is allowed. */
 void sr_vhost_user_destroy(struct sr_vhost_user *v);
 
-enum sr_vhost_user_state { SR_VHOST_USER_WAITING, SR_VHOST_USER_CONNECTED,
-			   SR_VHOST_USER_RUNNING /* at least one ring started */ };
+enum sr_vhost_user_state {
+	SR_VHOST_USER_WAITING,
+	SR_VHOST_USER_CONNECTED,
+	SR_VHOST_USER_RUNNING /* at least one ring started */
+};
 
 /* From the control loop. */
 struct sr_vhost_user_info {
 	enum sr_vhost_user_state state;
-	uint64_t features;          /* negotiated virtio features, with wire bits 26 and 30 */
+	uint64_t features;	    /* negotiated virtio features, with wire bits 26 and 30 */
 	uint64_t protocol_features; /* negotiated */
 	unsigned queues_started;
-	const struct sr_mem *mem;   /* NULL while not connected */
-	uint64_t sessions;          /* begun since create */
-	char last_error[256];       /* why the last session ended badly, or "" */
+	const struct sr_mem *mem; /* NULL while not connected */
+	uint64_t sessions;	  /* begun since create */
+	char last_error[256];	  /* why the last session ended badly, or "" */
 };
 void sr_vhost_user_info(const struct sr_vhost_user *v, struct sr_vhost_user_info *info);
 

@@ -29,12 +29,12 @@ struct sr_vq;
 /* `desc`, `avail` (the driver area) and `used` (the device area) are addresses of the
  * front-end (struct sr_region, uva). */
 struct sr_vq_config {
-	uint32_t size;      /* entries: 1 to SR_VQ_SIZE_MAX; split: a power of two */
-	uint64_t features;  /* as negotiated: EVENT_IDX, INDIRECT_DESC, ... */
+	uint32_t size;	   /* entries: 1 to SR_VQ_SIZE_MAX; split: a power of two */
+	uint64_t features; /* as negotiated: EVENT_IDX, INDIRECT_DESC, ... */
 	uint64_t desc, avail, used;
-	uint16_t base;      /* split: the next avail index to look at */
-	bool log_used;      /* mark writes to the used ring in the dirty log ... */
-	uint64_t log_gpa;   /* ... as if the used ring lay at this guest-physical address */
+	uint16_t base;	  /* split: the next avail index to look at */
+	bool log_used;	  /* mark writes to the used ring in the dirty log ... */
+	uint64_t log_gpa; /* ... as if the used ring lay at this guest-physical address */
 };
 
 /* Pieces that chains point to. One pool serves one batch: reset it before sr_vq_pop once
@@ -45,20 +45,23 @@ struct sr_iov_pool {
 };
 int sr_iov_pool_init(struct sr_iov_pool *p, unsigned cap); /* 0 or -ENOMEM */
 void sr_iov_pool_finish(struct sr_iov_pool *p);
-static inline void sr_iov_pool_reset(struct sr_iov_pool *p) { p->used = 0; }
+static inline void sr_iov_pool_reset(struct sr_iov_pool *p)
+{
+	p->used = 0;
+}
 
 /* One descriptor chain: `out` is what the driver wrote for us to read, `in` what we may
  * write. Zero-length descriptors are left out. Whole chains are below 4 GiB. */
 struct sr_chain {
-	struct iovec *out, *in; /* in the pool; `in` follows `out` */
-	uint32_t nout, nin;     /* pieces */
+	struct iovec *out, *in;	  /* in the pool; `in` follows `out` */
+	uint32_t nout, nin;	  /* pieces */
 	uint32_t out_len, in_len; /* bytes */
-	uint32_t written;       /* by the device before sr_vq_push: bytes written from the
-	                         * start of `in`; 0 after sr_vq_pop */
-	uint16_t id;            /* ring's own: head index */
+	uint32_t written;	  /* by the device before sr_vq_push: bytes written from the
+				   * start of `in`; 0 after sr_vq_pop */
+	uint16_t id;		  /* ring's own: head index */
 };
 
-struct sr_vq *sr_vq_create(void); /* NULL: out of memory */
+struct sr_vq *sr_vq_create(void);    /* NULL: out of memory */
 void sr_vq_destroy(struct sr_vq *q); /* NULL is allowed */
 
 /* `m` must outlive the running queue. -EINVAL with the field, value and expectation in *e

@@ -15,15 +15,20 @@
 #include <string.h>
 #include <time.h>
 
-#define SR_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SR_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define SR_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define SR_CACHE_LINE 64
-#define SR_CONTAINER_OF(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define SR_LIKELY(x)			   __builtin_expect(!!(x), 1)
+#define SR_UNLIKELY(x)			   __builtin_expect(!!(x), 0)
+#define SR_ARRAY_LEN(a)			   (sizeof(a) / sizeof((a)[0]))
+#define SR_CACHE_LINE			   64
+#define SR_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-static inline uint64_t sr_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static inline uint64_t sr_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static inline uint64_t sr_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+static inline uint64_t sr_max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 /* False when a + b does not fit; *sum is set only when it does. */
 static inline bool sr_add_u64(uint64_t a, uint64_t b, uint64_t *sum)

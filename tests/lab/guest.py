@@ -3,6 +3,7 @@
 import base64
 import os
 import select
+import signal
 import socket
 import time
 
@@ -131,6 +132,15 @@ class Guest(Machine):
             os.close(fd)
         self.process = self.channel = None
         self._fds = []
+
+    def freeze(self):
+        """Stops the guest as a whole, its memory stays; thaw() lets it go on."""
+        for pid in proc.descendants(self.process.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in proc.descendants(self.process.pid):
+            os.kill(pid, signal.SIGCONT)
 
     def reboot(self):
         """The guest's own reboot: the front-end starts anew, nobody pulls a plug."""

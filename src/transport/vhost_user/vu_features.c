@@ -108,7 +108,8 @@ int sr_vu_set_features(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu
 	else
 		sr_vu_queues_pause(s);
 	s->features = bits;
-	s->device->ops->features_set(s->device, bits & ~WIRE_FEATURES);
+	if (s->device->ops->features_set)
+		s->device->ops->features_set(s->device, bits & ~WIRE_FEATURES);
 	sr_mem_log_enable(s->mem, bits & SR_F_LOG_ALL);
 	if (!(bits & SR_F_PROTOCOL_FEATURES))
 		enable_all(s);
@@ -177,7 +178,8 @@ static void reset_device(struct sr_session *s)
 	if (s->device->ops->reset)
 		s->device->ops->reset(s->device);
 	s->status = 0;
-	s->device->ops->features_set(s->device, s->features & ~WIRE_FEATURES);
+	if (s->device->ops->features_set)
+		s->device->ops->features_set(s->device, s->features & ~WIRE_FEATURES);
 }
 
 int sr_vu_reset_device(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
