@@ -32,9 +32,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PAGE	  4096u
-#define GET_BATCH 64u
-#define LEN_MAX	  (UINT32_MAX / 2) /* of a buffer */
+#define PAGE	   4096u
+#define GET_BATCH  64u
+#define LEGACY_HDR offsetof(struct sr_net_driver_hdr, num_buffers)
+#define LEN_MAX	   (UINT32_MAX / 2) /* of a buffer */
 
 struct queue {
 	struct sr_drvq *vq;
@@ -187,7 +188,7 @@ struct sr_net_driver *sr_net_driver_create(const struct sr_net_driver_config *c,
 	d->mergeable = c->features & SR_NET_F_MRG_RXBUF;
 	d->hdr_len = sizeof(struct sr_net_driver_hdr);
 	if (!(c->features & (SR_F_VERSION_1 | SR_NET_F_MRG_RXBUF)))
-		d->hdr_len = offsetof(struct sr_net_driver_hdr, num_buffers);
+		d->hdr_len = LEGACY_HDR;
 	for (unsigned i = 0; i < 2 * c->pairs; i++) {
 		if (queue_init(d, &d->queues[i], c, offset, frames[i % 2], e)) {
 			sr_net_driver_destroy(d);
@@ -325,10 +326,14 @@ static int rx_first(struct sr_net_driver *d, unsigned queue, struct sr_net_rx *r
 	uint32_t b = (uint32_t)(uintptr_t)used->token;
 	const uint8_t *at = q->buffers + b * q->stride;
 
+	r->hdr.num_buffers = htole16(1);
 	if (used->len < d->hdr_len || used->len > q->room)
 		return broken(d, queue, "used length outside of header and buffer");
-	r->hdr.num_buffers = htole16(1);
-	memcpy(&r->hdr, at, d->hdr_len);
+	/* Constant sizes: a few moves instead of a call. */
+	if (SR_LIKELY(d->hdr_len == sizeof(r->hdr)))
+		memcpy(&r->hdr, at, sizeof(r->hdr));
+	else
+		memcpy(&r->hdr, at, LEGACY_HDR);
 	r->buffers = d->mergeable ? le16toh(r->hdr.num_buffers) : 1;
 	if (!r->buffers || r->buffers > d->ring_size)
 		return broken(d, queue, "num_buffers is 0 or more than the ring holds");
