@@ -115,7 +115,6 @@ struct sr_port {
 	const struct sr_sink_ops *sink_ops;
 	_Atomic(void *) sink;
 	unsigned slot;		     /* index in the sink's table */
-	_Atomic uint64_t full_since; /* ns; 0 = took all of the last batch */
 	struct sr_port_counters counters;
 };
 

@@ -38,7 +38,7 @@ struct sr_switch *sr_switch_create(const struct sr_switch_config *c, struct sr_e
 /* All ports must be detached. NULL is allowed. */
 void sr_switch_destroy(struct sr_switch *sw);
 
-/* The port stays the caller's. -EEXIST (name), -ENOSPC. */
+/* The port stays the caller's. -EEXIST (name), -ENOSPC, -ENOMEM. */
 int sr_switch_attach(struct sr_switch *sw, struct sr_port *p, struct sr_error *e);
 
 /* No new frame is sent to the port from now on. Threads that are inside sr_port_forward may

@@ -20,17 +20,19 @@
  * - A frame for one receiver whose ops->can_wait is handed back to the sender, to be offered
  *   again: back-pressure, so that a fast guest does not overrun a slow one. All later frames
  *   of the batch to that receiver are handed back with it, so none overtakes another.
- * - That has two bounds of wait_us each, after which the frame is dropped (rx_dropped).
- *   The receiver's: since it last took all that it was offered (port->full_since). One that
- *   has stopped costs its senders wait_us once, and from then on nothing: its frames are
- *   dropped at once until it takes a whole batch.
- *   The sender's: since its lane's batch began to wait (sw->waiting). The first bound
- *   alone does not hold: a receiver that takes all of one lane's or one accomplice's frames
- *   and none of another's starts anew each time. With the second, no batch is held up longer
- *   than wait_us by any behaviour of its receivers, alone or together.
+ * - A receiver is waited for as long as it keeps a pace: SR_PATIENCE_PACE in each period of
+ *   wait_us. One that falls behind is not waited for in the next: its frames are dropped at
+ *   once (rx_dropped), until a period in which it keeps the pace, or until it takes all that
+ *   it is offered. A guest that has stopped costs its senders wait_us once.
+ *   "Until it takes all" alone does not do: a sender that offers new frames behind the waiting
+ *   ones never sees a merely slower receiver take all, and would lose frames for good.
+ * - A lane of a sender waits as long as it keeps the same pace, for all receivers together.
+ *   The receiver's bound alone does not hold: one that takes all of one lane's or of one
+ *   accomplice's frames and none of another's starts anew each time.
  *
- * So a guest that talks to a slow or spiteful neighbour still gets a batch through to others
- * every wait_us; that is the price of not losing frames to one that is merely busy.
+ * So whatever its receivers do, alone or together, a lane that is held up still moves 64 KiB
+ * or 16 frames in every wait_us but one; that is the price of not losing frames to neighbours
+ * that are merely busy. A pace in frames only would take a receiver of 64 KiB frames for dead.
  * The clock is read only when somebody is full.
  */
 #include "headers.h"
@@ -57,8 +59,10 @@ struct batch {
 	struct sr_frame *f;
 	unsigned lane;
 	uint32_t needs; /* all that a receiver of any frame must be able to: SR_CAN_* */
-	uint64_t bad, dropped, to_all; /* masks of frames */
-	uint64_t now;		       /* ns, 0 = not read yet */
+	/* Masks of frames; `lost` to a receiver without room. */
+	uint64_t bad, dropped, to_all, lost;
+	bool lacked_room; /* of a receiver that can be waited for */
+	uint64_t now;	  /* ns, 0 = not read yet */
 	/* Frames in a row mostly come from one address and go to one. */
 	uint64_t last_src, last_dst;
 	int last_way;
@@ -207,40 +211,38 @@ static uint64_t now(struct batch *b)
 	return b->now;
 }
 
-static _Atomic uint64_t *lane_waiting(struct batch *b)
+static struct sr_patience *lane_patience(struct batch *b)
 {
-	return &b->sw->waiting[b->from->slot][b->lane % SR_SWITCH_LANES];
+	return &b->sw->lanes[b->from->slot]->lane[b->lane % SR_SWITCH_LANES];
 }
 
-/* Whether less than wait_us have passed. Another thread's clock may be a little ahead. */
-static bool in_time(struct batch *b, uint64_t since)
+static uint32_t work_of(const struct batch *b, uint64_t frames)
 {
-	return !since || (int64_t)(now(b) - since) < (int64_t)b->sw->wait_ns;
+	uint32_t bytes = 0;
+
+	for (; frames; frames &= frames - 1)
+		bytes += (uint32_t)sr_max(b->f[__builtin_ctzll(frames)].len, SR_PATIENCE_FRAME);
+	return bytes;
 }
 
-static bool may_wait(struct batch *b, struct sr_port *to)
+/* A receiver is full; `taken` went in before. */
+static bool may_wait(struct batch *b, struct sr_port *to, uint64_t taken)
 {
-	uint64_t since = atomic_load_explicit(&to->full_since, memory_order_relaxed);
+	struct sr_patience *p = &b->sw->receiver[to->slot];
 
 	if (!to->ops->can_wait)
 		return false;
-	if (!since)
-		atomic_store_explicit(&to->full_since, now(b), memory_order_relaxed);
-	return in_time(b, since) &&
-	       in_time(b, atomic_load_explicit(lane_waiting(b), memory_order_relaxed));
-}
-
-static void took_all(struct sr_port *to)
-{
-	if (SR_UNLIKELY(atomic_load_explicit(&to->full_since, memory_order_relaxed)))
-		atomic_store_explicit(&to->full_since, 0, memory_order_relaxed);
+	b->lacked_room = true;
+	sr_patience_done(p, work_of(b, taken));
+	return sr_patience_wait(p, now(b), b->sw->wait_ns) &&
+	       sr_patience_wait(lane_patience(b), now(b), b->sw->wait_ns);
 }
 
 /* Returns the frames to offer again. */
 static uint64_t deliver(struct batch *b, struct sr_port *to, uint64_t frames)
 {
 	uint64_t left, again;
-	bool full, wait;
+	bool full;
 
 	if (SR_UNLIKELY(!atomic_load_explicit(&to->link, memory_order_acquire))) {
 		sr_count(&to->counters.rx_dropped, count_bits(frames & ~b->to_all));
@@ -248,11 +250,11 @@ static uint64_t deliver(struct batch *b, struct sr_port *to, uint64_t frames)
 	}
 	left = send_frames(b, to, frames, &full);
 	if (SR_LIKELY(!full)) {
-		took_all(to);
+		sr_patience_end(&b->sw->receiver[to->slot]);
 		return 0;
 	}
-	wait = may_wait(b, to);
-	again = wait ? left & ~b->to_all : 0;
+	again = may_wait(b, to, frames & ~left) ? left & ~b->to_all : 0;
+	b->lost |= left & ~again;
 	sr_count(&to->counters.rx_dropped, count_bits(left & ~again));
 	return again;
 }
@@ -286,14 +288,18 @@ static void deliver_to_others(struct batch *b)
 	}
 }
 
-/* Remembers since when this lane's batch has been waiting. */
-static void mark_waiting(struct batch *b, bool waits)
+/* What was delivered is the lane's pace. Its waiting ends when nothing waits, unless that is
+ * so because it was lost. */
+static void settle_lane(struct batch *b, uint64_t which, uint64_t again)
 {
-	_Atomic uint64_t *since = lane_waiting(b);
-	uint64_t old = atomic_load_explicit(since, memory_order_relaxed);
+	struct sr_patience *p = lane_patience(b);
 
-	if (SR_UNLIKELY(waits != (old != 0)))
-		atomic_store_explicit(since, waits ? now(b) : 0, memory_order_relaxed);
+	if (SR_LIKELY(!sr_patience_is_on(p)))
+		return;
+	if (!b->lacked_room || (!again && !atomic_load_explicit(&p->lost, memory_order_relaxed)))
+		sr_patience_end(p);
+	else
+		sr_patience_done(p, work_of(b, which & ~again & ~b->lost));
 }
 
 /* Frames that are offered again are counted when they are done with. */
@@ -323,7 +329,8 @@ static uint64_t forward(void *sink, struct sr_port *from, struct sr_frame *f, un
 	b.f = f;
 	b.lane = lane;
 	b.needs = 0;
-	b.bad = b.dropped = b.to_all = b.now = 0;
+	b.bad = b.dropped = b.to_all = b.lost = b.now = 0;
+	b.lacked_room = false;
 	b.last_src = b.last_dst = SR_FDB_NO_KEY;
 	b.ngroups = 0;
 	if (SR_LIKELY(atomic_load_explicit(&from->link, memory_order_relaxed)))
@@ -333,7 +340,7 @@ static uint64_t forward(void *sink, struct sr_port *from, struct sr_frame *f, un
 	again = deliver_groups(&b);
 	if (b.to_all)
 		deliver_to_others(&b);
-	mark_waiting(&b, again);
+	settle_lane(&b, which, again);
 	count(&b, which & ~again);
 	return again;
 }

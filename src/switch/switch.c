@@ -26,7 +26,6 @@ struct sr_switch *sr_switch_create(const struct sr_switch_config *c, struct sr_e
 			     WAIT_US_MAX);
 		return NULL;
 	}
-	/* calloc: rows of `waiting` that no port uses stay untouched. */
 	sw = calloc(1, sizeof(*sw));
 	if (!sw || sr_fdb_init(&sw->fdb, limit, c->age_s ? c->age_s : 300)) {
 		free(sw);
@@ -48,8 +47,10 @@ void sr_switch_destroy(struct sr_switch *sw)
 {
 	if (!sw)
 		return;
-	for (unsigned i = 0; i < SR_SWITCH_PORTS_MAX; i++)
+	for (unsigned i = 0; i < SR_SWITCH_PORTS_MAX; i++) {
 		assert(!port_at(sw, i));
+		free(sw->lanes[i]);
+	}
 	sr_fdb_finish(&sw->fdb);
 	free(sw);
 }
@@ -79,6 +80,18 @@ static int slot_find(struct sr_switch *sw)
 	return -1;
 }
 
+static bool slot_prepare(struct sr_switch *sw, unsigned slot)
+{
+	if (!sw->lanes[slot])
+		sw->lanes[slot] = calloc(1, sizeof(*sw->lanes[slot]));
+	if (!sw->lanes[slot])
+		return false;
+	for (unsigned i = 0; i < SR_SWITCH_LANES; i++)
+		sr_patience_end(&sw->lanes[slot]->lane[i]);
+	sr_patience_end(&sw->receiver[slot]);
+	return true;
+}
+
 static bool name_is_taken(struct sr_switch *sw, const char *name)
 {
 	for (unsigned i = 0; i < SR_SWITCH_PORTS_MAX; i++)
@@ -98,12 +111,10 @@ int sr_switch_attach(struct sr_switch *sw, struct sr_port *p, struct sr_error *e
 	if (slot < 0)
 		return sr_error_set(e, -ENOSPC, "switch: port %s: all %u places are taken", p->name,
 				    SR_SWITCH_PORTS_MAX);
-	for (unsigned i = 0; i < SR_SWITCH_LANES; i++)
-		if (atomic_load_explicit(&sw->waiting[slot][i], memory_order_relaxed))
-			atomic_store_explicit(&sw->waiting[slot][i], 0, memory_order_relaxed);
+	if (!slot_prepare(sw, (unsigned)slot))
+		return sr_error_set(e, -ENOMEM, "switch: port %s: out of memory", p->name);
 	p->slot = (unsigned)slot;
 	p->sink_ops = &sr_switch_sink;
-	atomic_store_explicit(&p->full_since, 0, memory_order_relaxed);
 	sw->owner[slot] = p;
 	atomic_store_explicit(&sw->port[slot], p, memory_order_release);
 	find_high(sw);

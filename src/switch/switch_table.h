@@ -4,11 +4,16 @@
 #define SR_SWITCH_TABLE_H
 
 #include "fdb.h"
+#include "patience.h"
 
 #include <slipring/switch.h>
 
 /* Lanes whose waiting is told apart; those beyond share with one of them. */
 #define SR_SWITCH_LANES 128u
+
+struct sr_switch_lanes {
+	struct sr_patience lane[SR_SWITCH_LANES];
+};
 
 struct sr_switch {
 	struct sr_fdb fdb;
@@ -18,8 +23,8 @@ struct sr_switch {
 	_Atomic(struct sr_port *) port[SR_SWITCH_PORTS_MAX];
 	/* The control thread's: whose slot it is, until it was flushed after detaching. */
 	const struct sr_port *owner[SR_SWITCH_PORTS_MAX];
-	/* When a lane's batch began to wait; 0 = it does not. Written by that lane's thread. */
-	_Atomic uint64_t waiting[SR_SWITCH_PORTS_MAX][SR_SWITCH_LANES];
+	struct sr_switch_lanes *lanes[SR_SWITCH_PORTS_MAX]; /* kept from a slot's first use */
+	struct sr_patience receiver[SR_SWITCH_PORTS_MAX];
 };
 
 extern const struct sr_sink_ops sr_switch_sink;
