@@ -332,6 +332,7 @@ static uint64_t forward(void *sink, struct sr_port *from, struct sr_frame *f, un
 	b.bad = b.dropped = b.to_all = b.lost = b.now = 0;
 	b.lacked_room = false;
 	b.last_src = b.last_dst = SR_FDB_NO_KEY;
+	b.last_way = TO_NONE;
 	b.ngroups = 0;
 	if (SR_LIKELY(atomic_load_explicit(&from->link, memory_order_relaxed)))
 		sort(&b, which);
