@@ -117,7 +117,7 @@ static int port(struct ctl *c)
 
 static int add(struct ctl *c)
 {
-	const char *values[SR_PORT_KEYS];
+	const char *values[SR_PORT_KEYS] = { NULL };
 	char copy[512];
 	json_t *params;
 

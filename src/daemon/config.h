@@ -48,7 +48,8 @@ int sr_port_config_make(const char *const values[SR_PORT_KEYS], struct sr_port_c
  * and key. */
 int sr_port_config_parse(const char *spec, struct sr_port_config *out, struct sr_error *e);
 
-/* Splits `spec` into values as above, pointing into `copy`, which gets the text. */
+/* Splits `spec` into values as above, all NULL at first, pointing into `copy`, which gets the
+ * text. */
 int sr_port_spec_split(const char *spec, char *copy, size_t size, const char *values[SR_PORT_KEYS],
 		       struct sr_error *e);
 

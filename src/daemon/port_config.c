@@ -138,7 +138,6 @@ int sr_port_spec_split(const char *spec, char *copy, size_t size, const char *va
 		return sr_error_set(e, -EINVAL, "'%.60s...': expected at most %zu bytes", spec,
 				    size - 1);
 	strcpy(copy, spec);
-	memset(values, 0, SR_PORT_KEYS * sizeof(values[0]));
 	values[0] = strsep(&rest, ",");
 	if (strchr(values[0], '='))
 		return sr_error_set(e, -EINVAL,
@@ -166,7 +165,7 @@ int sr_port_spec_split(const char *spec, char *copy, size_t size, const char *va
 
 int sr_port_config_parse(const char *spec, struct sr_port_config *out, struct sr_error *e)
 {
-	const char *values[SR_PORT_KEYS];
+	const char *values[SR_PORT_KEYS] = { NULL };
 	struct sr_fault fault;
 	char copy[512];
 	int err = sr_port_spec_split(spec, copy, sizeof(copy), values, e);

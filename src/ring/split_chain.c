@@ -192,7 +192,7 @@ static int walk_indirect(struct walk *w, const struct split_desc *d)
 {
 	struct sr_mem_window *window = &w->q->window;
 	struct table t = { sr_mem_window_get(window, d->addr, d->len), d->addr };
-	struct split_desc entry;
+	struct split_desc entry = { 0 };
 	int rc = indirect_check(w, d);
 
 	if (rc)

@@ -88,15 +88,15 @@ uint32_t net_can_from(uint64_t features);
 /* net_tx.c */
 int net_tx_process(struct net_queue *q, unsigned budget);
 void net_tx_stop(struct net_queue *q);
-#define NET_TX_POOL 256u
 
 /* net_rx.c */
 unsigned net_rx_send(struct sr_port *p, const struct sr_frame *const *f, unsigned n, unsigned lane);
-#define NET_RX_POOL 256u
 
 /* net_ctrl.c */
 int net_ctrl_process(struct net_queue *q, unsigned budget);
+/* Pieces that one batch may have before a pool grows. */
 #define NET_CTRL_POOL 32u
+#define NET_DATA_POOL 256u
 #define NET_OFFLOADS                                                                            \
 	(SR_NET_F_GUEST_CSUM | SR_NET_F_GUEST_TSO4 | SR_NET_F_GUEST_TSO6 | SR_NET_F_GUEST_ECN | \
 	 SR_NET_F_GUEST_UFO | SR_NET_F_GUEST_USO4 | SR_NET_F_GUEST_USO6)

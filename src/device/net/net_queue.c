@@ -84,7 +84,7 @@ void net_queue_break(struct net_queue *q, const char *why)
 
 static unsigned pool_size(enum queue_kind kind)
 {
-	return kind == QUEUE_CTRL ? NET_CTRL_POOL : kind == QUEUE_RX ? NET_RX_POOL : NET_TX_POOL;
+	return kind == QUEUE_CTRL ? NET_CTRL_POOL : NET_DATA_POOL;
 }
 
 /* A guest that brings its own control queue here starts with one pair (5.1.6.5.6). */

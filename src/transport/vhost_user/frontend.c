@@ -205,8 +205,10 @@ static int negotiate(struct sr_frontend *f, const struct sr_frontend_config *c, 
 	f->features = offer & c->features;
 	if (offer & SR_F_PROTOCOL_FEATURES) {
 		rc = ask_u64(f, SR_VU_GET_PROTOCOL_FEATURES, &protocol_offer, e);
+		if (rc)
+			return rc;
 		protocol_offer &= c->protocol_features;
-		if (rc || (rc = tell_u64(f, SR_VU_SET_PROTOCOL_FEATURES, protocol_offer, e)))
+		if ((rc = tell_u64(f, SR_VU_SET_PROTOCOL_FEATURES, protocol_offer, e)))
 			return rc;
 		f->protocol = protocol_offer;
 		f->features |= SR_F_PROTOCOL_FEATURES;
