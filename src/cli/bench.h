@@ -17,7 +17,8 @@ enum bench_mode {
 	BENCH_TX,
 	BENCH_RX,
 	BENCH_FORWARD,
-	BENCH_PINGPONG
+	BENCH_PINGPONG,
+	BENCH_SELF
 };
 
 struct bench_options {
@@ -43,7 +44,7 @@ unsigned bench_frame_min(bool tso);
 void bench_frame_make(uint8_t *frame, uint32_t len, struct sr_net_driver_hdr *hdr,
 		      struct bench_flow flow, unsigned to_side, bool tso);
 void bench_frame_number(uint8_t *frame, bool tso, uint64_t seq);
-/* False: not one of ours. `len` bytes are there to look at. */
+/* False: not one of ours. `len` bytes are there to look at; `seq` may be NULL. */
 bool bench_frame_read(const uint8_t *frame, uint32_t len, bool tso, struct bench_flow *flow,
 		      uint64_t *seq);
 
@@ -98,5 +99,11 @@ struct bench_result {
 };
 int bench_run(const struct bench_options *o, struct bench_client *clients, struct bench_result *r,
 	      struct sr_error *e);
+
+/* bench_self.c: a back-end in this process that returns every frame. */
+struct bench_self;
+struct bench_self *bench_self_create(bool busy, struct sr_error *e);
+const char *bench_self_socket(const struct bench_self *s); /* the self's own */
+void bench_self_destroy(struct bench_self *s);		   /* NULL is allowed */
 
 #endif

@@ -122,7 +122,7 @@ bool bench_frame_read(const uint8_t *frame, uint32_t len, bool tso, struct bench
 		      uint64_t *seq)
 {
 	const uint8_t *payload = frame + headers(tso);
-	uint8_t copy[PAYLOAD];
+	uint8_t copy[8];
 
 	if (len < bench_frame_min(tso))
 		return false;
@@ -131,7 +131,8 @@ bool bench_frame_read(const uint8_t *frame, uint32_t len, bool tso, struct bench
 		return false;
 	flow->side = copy[5];
 	flow->pair = copy[7];
-	memcpy(seq, copy + 8, sizeof(*seq));
+	if (seq)
+		memcpy(seq, payload + sizeof(copy), sizeof(*seq));
 	return true;
 }
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const mode_names[] = { "tx", "rx", "forward", "pingpong" };
+static const char *const mode_names[] = { "tx", "rx", "forward", "pingpong", "self" };
 
 enum {
 	KEY_PEER = 256,
@@ -32,7 +32,8 @@ static const struct argp_option options[] = {
 	{ "mode", 'm', "MODE", 0,
 	  "tx: send; rx: receive what others send, or --peer; forward (default): send on SOCKET, "
 	  "receive on --peer, or on SOCKET from a back-end that returns frames; pingpong: one "
-	  "frame to the peer and one back, the round trip is timed",
+	  "frame to the peer and one back, the round trip is timed; self: no SOCKET, a back-end in "
+	  "this process that returns every frame shows what this client can do at most",
 	  0 },
 	{ "peer", KEY_PEER, "SOCKET", 0, "A second back-end, that frames come out of", 0 },
 	{ "size", 's', "BYTES", 0, "Bytes of a frame without FCS, 60 to 65550 (64)", 0 },
@@ -81,7 +82,7 @@ static enum bench_mode parse_mode(struct argp_state *state, const char *arg)
 	for (unsigned i = 0; i < SR_ARRAY_LEN(mode_names); i++)
 		if (!strcmp(arg, mode_names[i]))
 			return (enum bench_mode)i;
-	argp_error(state, "--mode %s: expected tx, rx, forward or pingpong", arg);
+	argp_error(state, "--mode %s: expected tx, rx, forward, pingpong or self", arg);
 	return BENCH_TX;
 }
 
@@ -94,7 +95,9 @@ static bool parse_switch(struct argp_state *state, const char *name, const char 
 
 static void check_options(struct argp_state *state, const struct bench_options *o)
 {
-	if (!o->socket[0])
+	if (o->mode == BENCH_SELF && (o->socket[0] || o->socket[1] || o->queues > 1 || o->tso))
+		argp_error(state, "--mode self has no sockets, one queue pair and no --tso");
+	if (o->mode != BENCH_SELF && !o->socket[0])
 		argp_error(state, "expected the path of a back-end's socket");
 	if (o->mode == BENCH_TX && o->socket[1])
 		argp_error(state, "--mode tx has no --peer: frames that arrive are --mode forward");
@@ -244,6 +247,20 @@ static int measure(const struct bench_options *o, struct bench_result *r, struct
 	return rc;
 }
 
+static int measure_self(struct bench_options *o, struct bench_result *r, struct sr_error *e)
+{
+	struct bench_self *self = bench_self_create(o->busy, e);
+	int rc;
+
+	if (!self)
+		return e->code;
+	o->socket[0] = bench_self_socket(self);
+	o->mergeable = false;
+	rc = measure(o, r, e);
+	bench_self_destroy(self);
+	return rc;
+}
+
 static int bench_net(int argc, char **argv)
 {
 	struct bench_options o = { .mode = BENCH_FORWARD,
@@ -261,7 +278,7 @@ static int bench_net(int argc, char **argv)
 		free(r);
 		return SR_EXIT_FAILED;
 	}
-	rc = measure(&o, r, &e);
+	rc = o.mode == BENCH_SELF ? measure_self(&o, r, &e) : measure(&o, r, &e);
 	if (rc)
 		fprintf(stderr, "slipring bench: %s\n", e.text);
 	else if (o.json)

@@ -88,7 +88,7 @@ static void set_roles(struct run *r)
 	const struct bench_options *o = r->options;
 	struct bench_client *a = &r->clients[0], *b = &r->clients[r->n - 1];
 
-	a->sends = o->mode == BENCH_TX || o->mode == BENCH_FORWARD;
+	a->sends = o->mode != BENCH_RX;
 	b->sends = b->sends || (o->mode == BENCH_RX && r->n > 1) || o->both;
 	for (unsigned i = 0; i < r->n; i++)
 		r->clients[i].receives = true;
