@@ -120,7 +120,8 @@ int sr_control_path_default(char *to, size_t size, struct sr_error *e)
 
 	if (!dir || !*dir)
 		return sr_error_set(e, -ENOENT,
-				    "no control socket is named and XDG_RUNTIME_DIR is not set");
+				    "XDG_RUNTIME_DIR is not set: name the control socket, with "
+				    "--control for a daemon, with --socket for slipring ctl");
 	len = snprintf(to, size, "%s/slipring.sock", dir);
 	if (len > (int)SR_SOCKET_PATH_MAX || len >= (int)size)
 		return sr_error_set(e, -ENAMETOOLONG, "%s/slipring.sock: expected at most %u bytes",

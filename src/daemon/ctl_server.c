@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define READ_SIZE	65536u
+#define PAUSE_NS	1000000000ull
 #define MESSAGES_A_TURN 16u /* then the loop's other work has its turn */
 
 struct client {
@@ -31,6 +32,7 @@ struct sr_ctl_server {
 	struct sr_rpc rpc;
 	struct sr_unix_listener listener;
 	struct sr_watch *watch;
+	struct sr_timer *pause;
 	struct client clients[SR_CTL_CLIENTS_MAX];
 };
 
@@ -204,6 +206,13 @@ int sr_ctl_server_adopt(struct sr_ctl_server *s, int fd, struct sr_error *e)
 	return 0;
 }
 
+static void on_pause_over(void *ctx)
+{
+	struct sr_ctl_server *s = ctx;
+
+	sr_watch_events(s->watch, EPOLLIN);
+}
+
 static void on_connection(void *ctx, uint32_t events)
 {
 	struct sr_ctl_server *s = ctx;
@@ -211,8 +220,14 @@ static void on_connection(void *ctx, uint32_t events)
 	int fd = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of files: who waits stays readable, and we would try for ever. */
+		if (errno == EMFILE || errno == ENFILE) {
+			sr_watch_events(s->watch, 0);
+			sr_timer_set(s->pause, PAUSE_NS);
+		}
 		return;
+	}
 	if (sr_ctl_server_adopt(s, fd, &e))
 		sr_log(SR_LOG_WARN, "control", "%s", e.text);
 }
@@ -243,7 +258,10 @@ struct sr_ctl_server *sr_ctl_server_create(const struct sr_ctl_server_config *c,
 		return NULL;
 	}
 	s->watch = sr_watch_create(c->loop, s->listener.fd, EPOLLIN, on_connection, s, e);
-	if (!s->watch) {
+	s->pause = s->watch ? sr_timer_create(c->loop, on_pause_over, s) : NULL;
+	if (s->watch && !s->pause)
+		sr_error_set(e, -ENOMEM, "%s: out of memory", c->path);
+	if (!s->pause) {
 		sr_ctl_server_destroy(s);
 		return NULL;
 	}
@@ -257,6 +275,7 @@ void sr_ctl_server_destroy(struct sr_ctl_server *s)
 	for (unsigned i = 0; i < SR_CTL_CLIENTS_MAX; i++)
 		if (s->clients[i].fd >= 0)
 			client_close(&s->clients[i]);
+	sr_timer_destroy(s->pause);
 	sr_watch_destroy(s->watch);
 	sr_unix_unlisten(&s->listener);
 	free(s);

@@ -11,9 +11,9 @@
 #include "unix_listen.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -244,6 +244,26 @@ static void clients_may_vanish_at_any_time(void **state)
 	a_client_is_answered_request_by_request(state);
 }
 
+static void a_client_waits_while_there_are_no_more_files(void **state)
+{
+	struct rig *r = *state;
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct rlimit old, none;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strcpy(addr.sun_path, r->path);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = (rlim_t)fd + 1; /* as many as are open */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	usleep(20000); /* accept has failed by now, most likely */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	say(fd, ping);
+	hears(fd, pong);
+	close(fd);
+}
+
 static void a_live_socket_is_never_taken_over(void **state)
 {
 	struct rig *r = *state;
@@ -300,6 +320,7 @@ int main(void)
 		WITH_RIG(a_message_without_end_is_cut_off_at_its_limit),
 		WITH_RIG(one_client_too_many_replaces_the_most_silent),
 		WITH_RIG(clients_may_vanish_at_any_time),
+		WITH_RIG(a_client_waits_while_there_are_no_more_files),
 		WITH_RIG(a_live_socket_is_never_taken_over),
 		WITH_RIG(a_stale_socket_is_replaced_and_other_files_are_not),
 	};

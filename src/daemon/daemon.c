@@ -80,6 +80,7 @@ struct sr_daemon_port *sr_daemon_port_find(struct sr_daemon *d, const char *name
 int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *c, struct sr_error *e)
 {
 	struct sr_daemon_port **end = &d->ports;
+	struct sr_error inner;
 
 	if (sr_daemon_port_find(d, c->name))
 		return sr_error_set(e, -EEXIST, "a port named %s is there already", c->name);
@@ -88,9 +89,9 @@ int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *c, stru
 				    c->name, d->nports);
 	while (*end)
 		end = &(*end)->next;
-	*end = sr_daemon_port_create(c, &d->site, d->next_worker, e);
+	*end = sr_daemon_port_create(c, &d->site, d->next_worker, &inner);
 	if (!*end)
-		return e->code;
+		return sr_error_set(e, inner.code, "port %s: %.400s", c->name, inner.text);
 	d->nports++;
 	d->next_worker = (d->next_worker + 1) % d->site.nworkers;
 	ports_changed(&d->site);

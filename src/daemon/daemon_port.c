@@ -99,7 +99,7 @@ struct sr_daemon_port *sr_daemon_port_create(const struct sr_port_config *c,
 	bool tap = c->type == SR_PORT_TAP;
 
 	if (!p) {
-		sr_error_set(e, -ENOMEM, "port %s: out of memory", c->name);
+		sr_error_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	p->config = *c;

@@ -129,6 +129,7 @@ def test_wrong_words_are_refused_with_what_was_expected(place):
     refused("--cpus: names 1 CPUs for 2 threads", "--threads", "2", "--cpus", "0")
     refused("--log: got 'all', expected error, warn, info or debug", "--log", "all")
     refused("unexpected 'port'", "port")
+    refused("--control none without --port")
     assert list(place.iterdir()) == []
 
 
