@@ -62,7 +62,8 @@ static struct sr_offload random_off(const struct packet *p)
 static struct sr_frame scatter(const struct packet *p)
 {
 	struct sr_frame f = { .len = p->len, .head_len = (uint16_t)sr_min(p->len, SR_FRAME_HEAD) };
-	uint32_t at = f.head_len, most = 1 + random_below(random_below(2) ? 5000 : 100);
+	uint32_t at = f.head_len,
+		 most = 1 + random_below(p->len > 3000 || random_below(2) ? 5000 : 100);
 	struct iovec *iov = calloc(p->len, sizeof(*iov));
 
 	memcpy(f.head, p->bytes, f.head_len);

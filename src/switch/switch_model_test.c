@@ -19,7 +19,7 @@
 #define STATIONS  12u
 #define VLANS	  3u
 #define AGE	  5u
-#define ROUNDS	  20000u
+#define ROUNDS	  3000u
 #define BROADCAST STATIONS
 
 static uint64_t seed = 4;

@@ -20,7 +20,7 @@
 
 #define SENDERS 3u
 #define GUESTS	4u /* ports that come and go */
-#define CHANGES 1000u
+#define CHANGES 400u
 
 struct counting_port {
 	struct sr_port port;

@@ -243,6 +243,16 @@ static void a_receiver_is_waited_for_again_once_it_keeps_the_pace(void **state)
 	assert_int_equal(w->p[1]->port.counters.rx_dropped, 64 + 64 - PACE);
 	pass_period(receiver(w, 1));
 	assert_true(forward_on(w, 0, f, 64, UINT64_MAX, 0) == UINT64_MAX);
+
+	/* What it took before it last had room does not count for the next time. */
+	w->p[1]->room = PACE;
+	assert_true(forward_on(w, 0, f, 64, UINT64_MAX, 0) == UINT64_MAX << PACE);
+	w->p[1]->room = 64;
+	assert_true(forward_on(w, 0, f, 64, UINT64_MAX << PACE, 0) == 0);
+	w->p[1]->room = 0;
+	assert_true(forward_on(w, 0, f, 64, UINT64_MAX, 0) == UINT64_MAX);
+	pass_period(receiver(w, 1));
+	assert_true(forward_on(w, 0, f, 64, UINT64_MAX, 0) == 0);
 }
 
 /* Lane 1 leads to a queue of b that its guest has forgotten, lane 0 to one that works. */
