@@ -6,6 +6,7 @@
 Without SLIPRING the one in build/ is taken. `-m "not long"` leaves out the tests that move
 a lot of data. What a failed test's daemon and guests said is shown below its error.
 """
+import hashlib
 import os
 import shutil
 import sys
@@ -70,7 +71,13 @@ class World:
     def socket(self, name):
         return f'{self.dir}/{name}.sock'
 
+    def mac(self, name):
+        return '52:54:00:%02x:%02x:%02x' % tuple(hashlib.sha256(name.encode()).digest()[:3])
+
     def port(self, name, mode='server', **more):
+        """The text of a vhost-user port. Its guest gets an address that depends on the name
+        alone: else neighbours would talk to the old one for seconds after a reboot."""
+        more.setdefault('mac', self.mac(name))
         keys = ''.join(f',{k}={v}' for k, v in more.items())
         return f'vhost-user,name={name},socket={self.socket(name)},mode={mode}{keys}'
 
@@ -84,7 +91,7 @@ class World:
 
     def guest(self, kind, name, **nic):
         """A guest that is not yet booted, on port `name`."""
-        g = KINDS[kind](name, [Nic(self.socket(name), **nic)], self.dir)
+        g = KINDS[kind](name, [Nic(self.socket(name), mac=self.mac(name), **nic)], self.dir)
         self.guests.append(g)
         return g
 

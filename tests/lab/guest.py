@@ -133,14 +133,19 @@ class Guest(Machine):
         self.process = self.channel = None
         self._fds = []
 
+    def _vmm(self):
+        """The guest's own process, below the ones that hold its namespaces. Those below it
+        again (UML's user space) it traces, and they must not be signalled by others."""
+        pid = self.process.pid
+        with open(f'/proc/{pid}/task/{pid}/children') as f:
+            return int(f.read().split()[0])
+
     def freeze(self):
         """Stops the guest as a whole, its memory stays; thaw() lets it go on."""
-        for pid in proc.descendants(self.process.pid):
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(self._vmm(), signal.SIGSTOP)
 
     def thaw(self):
-        for pid in proc.descendants(self.process.pid):
-            os.kill(pid, signal.SIGCONT)
+        os.kill(self._vmm(), signal.SIGCONT)
 
     def reboot(self):
         """The guest's own reboot: the front-end starts anew, nobody pulls a plug."""

@@ -45,7 +45,7 @@ class Job:
         self.command = command
         self.file = f'{machine.scratch}/job{Job.count}'
         # The status appears under its final name at once, never half written.
-        machine.run(f'''( sh -c {shlex.quote(command)} >{self.file} 2>&1 &
+        machine.run(f'''( setsid sh -c {shlex.quote(command)} >{self.file} 2>&1 &
             echo $! >{self.file}.pid; wait $!
             echo $? >{self.file}.tmp; mv {self.file}.tmp {self.file}.status
             ) >/dev/null 2>&1 </dev/null &''')
@@ -65,5 +65,6 @@ class Job:
             raise RuntimeError(f'{self.machine}: {self.command!r}: exit {r.status}\n{r.output}')
         return r
 
-    def kill(self, signal='KILL'):
-        self.machine.run(f'kill -{signal} $(cat {self.file}.pid)', check=False)
+    def kill(self):
+        """The command and all that it has started."""
+        self.machine.run(f'kill -KILL -- -$(cat {self.file}.pid)', check=False)

@@ -83,15 +83,6 @@ def until(condition, timeout, what, step=0.02):
         time.sleep(step)
 
 
-def descendants(pid):
-    """The processes below pid, children first."""
-    children = []
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{task}/children') as f:
-            children += map(int, f.read().split())
-    return [*children, *(d for c in children for d in descendants(c))]
-
-
 def tail(path, lines=20):
     """The last lines of a file, for error messages."""
     try:
