@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static void features_are_offered_as_the_device_has_them(void **state)
@@ -386,7 +387,9 @@ static void change_config(void *ctx)
 static void expect_config_change(int fd)
 {
 	uint32_t header[3];
+	struct timeval patience = { .tv_sec = 10 };
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	assert_int_equal(recv(fd, header, sizeof(header), 0), sizeof(header));
 	assert_int_equal(header[0], SR_VU_BACK_CONFIG_CHANGE);
 	assert_int_equal(header[1], SR_VU_VERSION);

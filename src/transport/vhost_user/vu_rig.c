@@ -291,8 +291,8 @@ void rig_connect(struct rig *r)
 
 static void expect_as_before(struct rig *r)
 {
-	RIG_WAIT(rig_info(r).state == SR_VHOST_USER_WAITING);
-	assert_int_equal(rig_count_fds(), r->fds);
+	/* A connection that was dropped in the backlog may have a session of its own, shortly. */
+	RIG_WAIT(rig_info(r).state == SR_VHOST_USER_WAITING && rig_count_fds() == r->fds);
 	assert_int_equal(rig_count_maps(), 0);
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
 		assert_int_equal(r->d.started[q], r->d.stopped[q]);
