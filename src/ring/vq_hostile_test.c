@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -319,7 +320,8 @@ static void good_chains_before_a_bad_one_are_served(void **state)
 
 /* ---- a driver that rewrites what we read ---- */
 
-#define REWRITES_POPS 20000
+#define REWRITES_CHAINS 20000u
+#define REWRITES_POPS	200000u /* the most, where the other thread gets little time */
 
 static atomic_bool stop_rewriting;
 
@@ -394,14 +396,14 @@ static void descriptors_rewritten_while_we_read(void **state)
 {
 	struct ring_fixture *f = *state;
 	struct sr_chain c[16];
-	unsigned good = 0, bad = 0;
+	unsigned good = 0, bad = 0, pops = 0;
 	pthread_t t;
 
 	sr_vq_stop(f->q);
 	fixture_start(f, 16, SR_F_RING);
 	atomic_store(&stop_rewriting, false);
 	assert_int_equal(pthread_create(&t, NULL, rewrite, f), 0);
-	while (good < REWRITES_POPS || bad < 100) {
+	while ((good < REWRITES_CHAINS || bad < 100) && pops++ < REWRITES_POPS) {
 		ring_store_release(&f->avail->idx, (uint16_t)(ring_load(&f->used->idx) + 16));
 		int n = pop(f, c, 16);
 
@@ -416,11 +418,13 @@ static void descriptors_rewritten_while_we_read(void **state)
 		assert_int_equal(n, -EPROTO);
 		assert_non_null(sr_vq_error(f->q));
 		bad++;
+		sched_yield(); /* what we met would be met again */
 		f->config.base = sr_vq_stop(f->q);
 		assert_int_equal(sr_vq_start(f->q, &f->config, f->mem, NULL), 0);
 	}
 	atomic_store(&stop_rewriting, true);
 	pthread_join(t, NULL);
+	assert_true(good > 100 && bad > 10);
 }
 
 /* cmocka puts a SIGBUS handler of its own around each test, so this uses a child, and runs before
