@@ -34,12 +34,15 @@ struct sr_vhost_user_config {
 	enum sr_vhost_user_mode mode;
 	int socket_mode;	  /* permissions of the listening socket, e.g. 0660; 0 = 0600 */
 	const char *socket_group; /* or NULL */
-	/* Called on the control loop when a session begins or ends; optional. */
+	/* Called on the control loop when a session begins or ends, except when
+	 * sr_vhost_user_destroy ends it; must not destroy the back-end. Optional. */
 	void (*changed)(void *ctx, bool connected);
 	void *ctx;
 };
 
-/* Listens or begins to connect. A socket file that nobody listens on is replaced; a live one
+/* From the control loop. Listens or begins to connect (the first attempt is made when it has
+ * returned). Further front-ends wait in the listening socket's backlog until the session that is
+ * served has ended. A socket file that nobody listens on is replaced; a live one
  * is never touched: -EADDRINUSE. Anything else in its place: -EEXIST. */
 struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 					   struct sr_error *e);

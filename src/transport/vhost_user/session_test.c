@@ -258,10 +258,12 @@ static void a_new_call_fd_is_called_once_at_once(void **state)
 	int other = eventfd(0, EFD_NONBLOCK);
 
 	rig_up(r);
+	rig_echo(r, 0, 3, true);
 	assert_int_equal(rig_ask(r, SR_VU_SET_VRING_CALL, &(uint64_t){ 0 }, 8, &other, 1), 0);
 	assert_true(rig_has_event(other));
+	assert_int_equal(r->d.stopped[0], 0); /* the ring was not held up */
 	close(other);
-	assert_int_equal(rig_get_base(r, 0), 0);
+	assert_int_equal(rig_get_base(r, 0), 3);
 	other = eventfd(0, EFD_NONBLOCK);
 	assert_int_equal(rig_ask(r, SR_VU_SET_VRING_CALL, &(uint64_t){ 0 }, 8, &other, 1), 0);
 	assert_false(rig_has_event(other)); /* stopped rings are silent */

@@ -103,11 +103,10 @@ static int take_event_fd(struct sr_session *s, struct sr_vu_message *m, const ch
 	if (r)
 		return r;
 	if (fstat(m->fds[0], &st) || (!S_ISSOCK(st.st_mode) && !is_eventfd(m->fds[0], &st)))
-		return sr_error_set(
-			&s->error, -EPROTO,
-			"%s: a file descriptor of another kind, expected an eventfd or a "
-			"socket",
-			name);
+		return sr_error_set(&s->error, -EPROTO,
+				    "%s: not a file descriptor for events, expected an eventfd or "
+				    "a socket",
+				    name);
 	*is_socket = S_ISSOCK(st.st_mode);
 	return sr_vu_message_take_fd(m, 0);
 }
@@ -131,37 +130,49 @@ int sr_vu_set_vring_kick(struct sr_session *s, struct sr_vu_queue *q, struct sr_
 	return sr_vu_queue_try_start(q, &s->error);
 }
 
-static int take_event(struct sr_session *s, struct sr_vu_message *m, const char *name, int *slot,
-		      bool *is_socket)
+static void set_event(int *slot, int fd)
 {
-	int fd = m->nfds ? take_event_fd(s, m, name, is_socket) : -1;
-
-	if (m->nfds && fd < 0)
-		return fd;
 	if (*slot >= 0)
 		close(*slot);
 	*slot = fd;
-	return 0;
 }
 
-/* The ring is paused so that its threads need no lock around the descriptor; what they
- * would have said meanwhile is said at the end. */
+/* Guests that mask interrupts make QEMU send this all the time, so a running ring is not held up
+ * where it can be helped: dup3 puts one open file in the other's place while threads are
+ * writing to it. They know what kind it is; only a change of that needs a pause. What was
+ * written to the old file and not seen is said again at the end. */
 int sr_vu_set_vring_call(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
 {
-	int r;
+	bool is_socket = false;
+	int fd = m->nfds ? take_event_fd(s, m, "SET_VRING_CALL", &is_socket) : -1, r = 0;
 
-	sr_vu_queue_pause(q);
-	r = take_event(s, m, "SET_VRING_CALL", &q->call, &q->call_is_socket);
-	if (!r)
+	if (m->nfds && fd < 0)
+		return fd;
+	if (q->call >= 0 && fd >= 0 && is_socket == q->call_is_socket) {
+		if (dup3(fd, q->call, O_CLOEXEC) < 0)
+			r = sr_error_set(&s->error, -EPROTO, "SET_VRING_CALL: %s", strerror(errno));
+		close(fd);
+	} else {
+		sr_vu_queue_pause(q);
+		set_event(&q->call, fd);
+		q->call_is_socket = is_socket;
 		r = sr_vu_queue_try_start(q, &s->error);
+	}
 	if (!r && q->running && q->call >= 0)
-		sr_session_signal(q->call, q->call_is_socket);
+		sr_session_signal(q->call, is_socket);
 	return r;
 }
 
 int sr_vu_set_vring_err(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
 {
-	return take_event(s, m, "SET_VRING_ERR", &q->err, &q->err_is_socket);
+	bool is_socket = false;
+	int fd = m->nfds ? take_event_fd(s, m, "SET_VRING_ERR", &is_socket) : -1;
+
+	if (m->nfds && fd < 0)
+		return fd;
+	set_event(&q->err, fd);
+	q->err_is_socket = is_socket;
+	return SR_VU_DONE;
 }
 
 int sr_vu_set_vring_enable(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
