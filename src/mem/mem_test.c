@@ -67,7 +67,7 @@ static void refuses(struct sr_mem *m, const struct sr_region *r, unsigned n, int
 static void sorts_regions_and_forgets_the_descriptors(void **state)
 {
 	struct sr_mem *m = *state;
-	struct sr_region swapped[3] = { three[2], three[0], three[1] };
+	struct sr_region swapped[3] = { three[2], three[1], three[0] };
 
 	assert_int_equal(sr_mem_set_regions(m, swapped, 3, NULL), 0);
 	assert_int_equal(sr_mem_region_count(m), 3);
@@ -285,9 +285,12 @@ static void maps_offsets_that_no_page_starts_at(void **state)
 
 	assert_int_equal(sr_mem_set_regions(m, &r, 1, NULL), 0);
 	assert_int_equal(sr_mem_to_iov(m, 0x5001, PAGE, SR_MEM_WRITE, &v, 1), 1);
-	*(char *)v.iov_base = 'Q';
+	((char *)v.iov_base)[0] = 'Q';
+	((char *)v.iov_base)[PAGE - 1] = 'R';
 	assert_int_equal(pread(r.fd, &c, 1, PAGE + 0x123), 1);
 	assert_int_equal(c, 'Q');
+	assert_int_equal(pread(r.fd, &c, 1, 2 * PAGE + 0x122), 1);
+	assert_int_equal(c, 'R');
 }
 
 static void an_empty_table_maps_nothing(void **state)

@@ -167,12 +167,21 @@ static int child_status(void (*body)(void))
 	return status;
 }
 
-static void touch_foreign(void)
+/* An empty file, mapped on both sides of a guest. */
+static volatile char *foreign_map(void)
 {
-	int fd = memfd_create("foreign", MFD_CLOEXEC);
-	volatile char *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	return mmap(NULL, PAGE, PROT_READ, MAP_SHARED, memfd_create("foreign", MFD_CLOEXEC), 0);
+}
 
-	(void)*p;
+static void touch_foreign(bool above)
+{
+	volatile char *first = foreign_map();
+	struct guest g = guest_create(1);
+	volatile char *last = foreign_map();
+
+	if (((uintptr_t)first > (uintptr_t)g.p) == above)
+		(void)*first;
+	(void)*last;
 }
 
 static void earlier_info(int number, siginfo_t *info, void *context)
@@ -192,29 +201,25 @@ static void handle_with_info(void)
 	struct sigaction a = { .sa_sigaction = earlier_info, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGBUS, &a, NULL);
-	guest_create(1);
-	touch_foreign();
+	touch_foreign(true);
 }
 
 static void handle_plainly(void)
 {
 	signal(SIGBUS, earlier_plain);
-	guest_create(1);
-	touch_foreign();
+	touch_foreign(false);
 }
 
 static void handle_by_default(void)
 {
 	signal(SIGBUS, SIG_DFL);
-	guest_create(1);
-	touch_foreign();
+	touch_foreign(false);
 }
 
 static void ignore_and_touch(void)
 {
 	signal(SIGBUS, SIG_IGN);
-	guest_create(1);
-	touch_foreign();
+	touch_foreign(false);
 }
 
 static void ignore_and_send(void)

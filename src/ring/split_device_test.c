@@ -70,21 +70,25 @@ static void gives_readable_pieces_then_writable_ones(void **state)
 static void passes_over_descriptors_of_no_length(void **state)
 {
 	struct ring_fixture *f = *state;
-	struct sr_chain c[2];
+	struct sr_chain c[3];
 
 	fixture_start(f, 8, SR_F_RING);
 	f->desc[0] = (struct split_desc){ 0xdead0000, 0, NEXT | WRITE, 1 };
 	f->desc[1] = (struct split_desc){ gpa(GUEST_DATA), 4, NEXT, 2 };
 	f->desc[2] = (struct split_desc){ 0, 0, 0, 0 };
 	f->desc[3] = (struct split_desc){ 0xdead0000, 0, 0, 0 };
+	f->desc[4] = (struct split_desc){ gpa(GUEST_DATA), 0, WRITE, 0 };
 	offer(f, 0);
 	offer(f, 3);
-	assert_int_equal(pop(f, c, 2), 2);
+	offer(f, 4);
+	assert_int_equal(pop(f, c, 3), 3);
 	assert_int_equal(c[0].nout, 1);
 	assert_int_equal(c[0].nin, 0);
 	assert_int_equal(c[1].nout + c[1].nin, 0);
 	assert_int_equal(c[1].out_len + c[1].in_len, 0);
 	assert_int_equal(c[1].id, 3);
+	assert_int_equal(c[2].nout + c[2].nin, 0);
+	assert_int_equal(f->pool.used, 1);
 }
 
 static void a_buffer_across_regions_becomes_two_pieces(void **state)
@@ -432,6 +436,17 @@ static void start_refuses_misaligned_areas(void **state)
 	start_refuses(f, "used 0x7f00000000c2: expected alignment to 4 bytes");
 }
 
+/* The front-end's addresses are aligned, ours would not be. */
+static void start_refuses_areas_in_a_region_mapped_askew(void **state)
+{
+	struct ring_fixture *f = *state;
+	struct sr_region r = { GUEST_GPA, GUEST_UVA, GUEST_SEAM, 8, f->fd };
+
+	assert_int_equal(sr_mem_set_regions(f->mem, &r, 1, NULL), 0);
+	fixture_place(f, 8, SR_F_RING);
+	start_refuses(f, "desc 0x7f0000000000: expected alignment to 16 bytes");
+}
+
 static void start_refuses_areas_outside_one_region(void **state)
 {
 	struct ring_fixture *f = *state;
@@ -524,6 +539,7 @@ int main(void)
 		TEST(asks_for_kicks_by_index_with_event_idx),
 		TEST(start_refuses_sizes_that_no_split_ring_has),
 		TEST(start_refuses_misaligned_areas),
+		TEST(start_refuses_areas_in_a_region_mapped_askew),
 		TEST(start_refuses_areas_outside_one_region),
 		TEST(start_refuses_packed_rings),
 		TEST(continues_from_the_base_and_the_rings_used_index),
