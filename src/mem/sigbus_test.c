@@ -179,9 +179,9 @@ static void touch_foreign(bool above)
 	struct guest g = guest_create(1);
 	volatile char *last = foreign_map();
 
-	if (((uintptr_t)first > (uintptr_t)g.p) == above)
-		(void)*first;
-	(void)*last;
+	bool first_is_above = (uintptr_t)first > (uintptr_t)g.p;
+
+	(void)*(first_is_above == above ? first : last);
 }
 
 static void earlier_info(int number, siginfo_t *info, void *context)
