@@ -25,12 +25,6 @@
 #include "checksum.h"
 #include "segment.h"
 
-static bool off_is_sane(const struct sr_frame *f)
-{
-	return !(f->off.flags & SR_OFF_NEEDS_CSUM) ||
-	       f->off.csum_start + f->off.csum_offset + 2u <= f->len;
-}
-
 static uint32_t gso_needs(const struct sr_frame *f)
 {
 	uint32_t need = f->off.gso_type & SR_GSO_ECN ? SR_CAN_CSUM | SR_CAN_ECN : SR_CAN_CSUM;
@@ -57,7 +51,8 @@ uint32_t sr_offload_needs(const struct sr_frame *f)
 	return (f->off.flags ? SR_CAN_CSUM : 0) | (f->off.gso_type ? gso_needs(f) : 0);
 }
 
-/* Any protocol: all there is to know is where the sum begins and where it goes. */
+/* Any protocol: all there is to know is where the sum begins and where it goes. That the field
+ * lies in the copied headers says that it lies in the frame, too. */
 static bool complete_checksum(struct sr_outbox *b, const struct sr_frame *f, unsigned origin)
 {
 	unsigned field = f->off.csum_start + f->off.csum_offset, n = field + 2;
@@ -96,8 +91,6 @@ static bool help(struct sr_delivery *d, struct sr_outbox *b, unsigned i, uint32_
 	const struct sr_frame *f = &d->f[i];
 	uint64_t bit = 1ull << i;
 
-	if (!off_is_sane(f))
-		return false;
 	if (f->off.gso_type) {
 		t->segmented |= bit;
 		t->checksummed |= can & SR_CAN_CSUM ? 0 : bit;

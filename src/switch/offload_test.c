@@ -185,6 +185,17 @@ static void a_segment_of_too_many_pieces_is_refused_and_others_are_not(void **st
 	send_off(packet_off(&sent, SR_GSO_TCPV4, 1448), 1);
 	assert_int_equal(a->port.counters.tx_bad, 1);
 	assert_int_equal(b->n, 0);
+
+	/* Found out at the second segment: the first is gone, and nobody's room is to blame. */
+	struct sr_frame f = frame_of(sent.bytes, sent.len, iov, SR_ARRAY_LEN(iov), 1500);
+	uint8_t *rest = iov[1].iov_base;
+	for (f.niov = 1; rest < sent.bytes + sent.len; rest++)
+		iov[f.niov++] = (struct iovec){ rest, 1 };
+	f.off = packet_off(&sent, SR_GSO_TCPV4, 1448);
+	assert_int_equal(sr_port_forward(&a->port, &f, 1, 1, 0), 0);
+	assert_int_equal(a->port.counters.tx_bad, 2);
+	assert_int_equal(b->n, 1);
+	assert_int_equal(b->port.counters.rx_dropped, 0);
 }
 
 static void segments_without_room_are_lost_and_whole_frames_wait(void **state)
@@ -217,6 +228,21 @@ static void segments_without_room_are_lost_and_whole_frames_wait(void **state)
 	assert_int_equal(b->port.counters.rx_dropped, 1);
 }
 
+static void a_malformed_frame_does_not_wait_with_others(void **state)
+{
+	struct sr_frame f[2];
+
+	(void)state;
+	packet_make(&sent, &(struct shape){ .payload = 100 });
+	for (unsigned i = 0; i < 2; i++)
+		f[i] = frame_of(sent.bytes, sent.len, iov, SR_ARRAY_LEN(iov), 4096);
+	f[0].off = packet_off(&sent, SR_GSO_TCPV6, 50);
+	b->room = 0;
+	assert_int_equal(sr_port_forward(&a->port, f, 2, 3, 0), 2);
+	assert_int_equal(a->port.counters.tx_bad, 1);
+	assert_int_equal(a->port.counters.tx_frames, 0);
+}
+
 /* Each receiver of a flood gets what it can take. */
 static void a_flood_is_helped_for_those_who_need_it(void **state)
 {
@@ -247,6 +273,7 @@ int main(void)
 		TEST(nonsense_is_the_senders_fault),
 		TEST(a_segment_of_too_many_pieces_is_refused_and_others_are_not),
 		TEST(segments_without_room_are_lost_and_whole_frames_wait),
+		TEST(a_malformed_frame_does_not_wait_with_others),
 		TEST(a_flood_is_helped_for_those_who_need_it),
 	};
 

@@ -281,6 +281,24 @@ static void a_dead_queue_of_a_live_receiver_does_not_hold_its_lane(void **state)
 	assert_int_equal(forward_on(w, 0, f, 2, 3, 1), 3);
 }
 
+static void what_a_lane_loses_is_not_its_pace(void **state)
+{
+	struct world *w = *state;
+	struct sr_frame f[64];
+
+	learns_two(w);
+	for (unsigned i = 0; i < 64; i++)
+		f[i] = frame(1, 2, 0);
+	for (unsigned period = 0; period < 4; period++) {
+		w->p[1]->room = 0;
+		assert_true(forward_on(w, 0, f, 64, UINT64_MAX, 1) == (period ? 0 : UINT64_MAX));
+		pass_period(lane(w, 0, 1));
+		w->p[1]->room = 1; /* the receiver is fine, says lane 0 */
+		assert_true(forward_on(w, 0, f, 64, 1, 0) == 0);
+	}
+	assert_int_equal(w->p[1]->port.counters.rx_dropped, 3 * 64);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +311,7 @@ int main(void)
 		TEST(one_large_frame_in_a_period_is_pace_enough),
 		TEST(a_receiver_is_waited_for_again_once_it_keeps_the_pace),
 		TEST(a_dead_queue_of_a_live_receiver_does_not_hold_its_lane),
+		TEST(what_a_lane_loses_is_not_its_pace),
 		TEST(a_trickling_receiver_loses_what_it_does_not_take_in_time),
 	};
 
