@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctl_server.h"
 #include "base.h"
-#include "unix_listen.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 
 #include "base.h"
 #include "ctl_server.h"
-#include "unix_listen.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -277,37 +277,6 @@ static void a_live_socket_is_never_taken_over(void **state)
 	a_client_is_answered_request_by_request(state);
 }
 
-static void a_stale_socket_is_replaced_and_other_files_are_not(void **state)
-{
-	struct rig *r = *state;
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct sr_unix_listener l;
-	struct sr_error e;
-	struct stat st;
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	FILE *f;
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/other", r->dir);
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	close(fd); /* the file stays */
-	assert_int_equal(sr_unix_listen(&l, addr.sun_path, 0660, NULL, &e), 0);
-	assert_int_equal(stat(addr.sun_path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0660);
-	/* Somebody else's file by now: it stays when we go. */
-	unlink(addr.sun_path);
-	f = fopen(addr.sun_path, "w");
-	assert_non_null(f);
-	fclose(f);
-	sr_unix_unlisten(&l);
-	assert_int_equal(access(addr.sun_path, F_OK), 0);
-	assert_int_equal(sr_unix_listen(&l, addr.sun_path, 0660, NULL, &e), -EEXIST);
-	assert_int_equal(access(addr.sun_path, F_OK), 0);
-	unlink(addr.sun_path);
-	assert_int_equal(sr_unix_listen(&l, addr.sun_path, 0660, "no-such-group-here", &e),
-			 -ENOENT);
-	assert_int_equal(access(addr.sun_path, F_OK), -1);
-}
-
 #define WITH_RIG(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
 
 int main(void)
@@ -322,7 +291,6 @@ int main(void)
 		WITH_RIG(clients_may_vanish_at_any_time),
 		WITH_RIG(a_client_waits_while_there_are_no_more_files),
 		WITH_RIG(a_live_socket_is_never_taken_over),
-		WITH_RIG(a_stale_socket_is_replaced_and_other_files_are_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,7 +79,7 @@ def test_adding_and_removing_leaks_nothing(switch, place):
     ("vhost-user,name=c", "key 'socket': missing, a vhost-user port needs it"),
     ("vhost-user,name=c,socket=/tmp/x,mtu=9", "key 'mtu': got '9', expected a number from 68"),
     ("vhost-user,name=c,size=9", "unknown key 'size', expected one of name, socket"),
-    ("vhost-user,name=c,socket=/no/such/place/x", "port c: socket /no/such/place/x: No such file"),
+    ("vhost-user,name=c,socket=/no/such/place/x", "port c: /no/such/place/x: No such file"),
 ])
 def test_what_cannot_be_added_is_explained(switch, spec, text):
     answer = switch.ctl("add", spec)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A back-end over all its sessions: accepts or connects, one front-end at a time. */
 #include "base.h"
-#include "endpoint.h"
 #include "session.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +21,7 @@ struct sr_vhost_user {
 	struct sr_vhost_user_config config; /* its strings are ours */
 	struct sr_session_config session_config;
 	struct sr_loop **workers;
-	struct sr_vu_socket_file listener; /* server */
+	struct sr_unix_listener listener; /* server */
 	struct sr_watch *watch;
 	struct sr_timer *timer; /* the next attempt to connect or accept */
 	uint64_t retry_ns;
@@ -77,7 +77,7 @@ static bool begin(struct sr_vhost_user *v, int fd)
 static void connect_now(struct sr_vhost_user *v)
 {
 	struct sr_error e;
-	int fd = sr_vu_socket_connect(v->config.socket, &e);
+	int fd = sr_unix_connect(v->config.socket, &e);
 
 	if (fd < 0)
 		tell_once(v, "trying again until somebody listens", &e);
@@ -163,9 +163,9 @@ static int copy_config(struct sr_vhost_user *v, const struct sr_vhost_user_confi
 static int open_server(struct sr_vhost_user *v, struct sr_error *e)
 {
 	const struct sr_vhost_user_config *c = &v->config;
-	int r = c->socket ? sr_vu_socket_listen(&v->listener, c->socket, (mode_t)c->socket_mode,
-						c->socket_group, e)
-			  : sr_vu_socket_adopt(&v->listener, c->fd, e);
+	int r = c->socket ? sr_unix_listen(&v->listener, c->socket, (mode_t)c->socket_mode,
+					   c->socket_group, e)
+			  : sr_unix_adopt(&v->listener, c->fd, e);
 
 	if (r)
 		return r;
@@ -205,7 +205,7 @@ void sr_vhost_user_destroy(struct sr_vhost_user *v)
 	sr_session_end(v->session);
 	sr_watch_destroy(v->watch);
 	sr_timer_destroy(v->timer);
-	sr_vu_socket_close(&v->listener, v->config.socket);
+	sr_unix_unlisten(&v->listener);
 	free(v->workers);
 	free((void *)(uintptr_t)v->config.socket);
 	free((void *)(uintptr_t)v->config.socket_group);

@@ -3,7 +3,7 @@
 #include "vu_rig.h"
 
 #include "channel.h"
-#include "endpoint.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +95,7 @@ static void a_stale_socket_is_replaced(void **state)
 	leave_stale(path);
 	sr_loop_call(r->control, make, &m);
 	assert_non_null(m.v);
-	fd = sr_vu_socket_connect(path, NULL);
+	fd = sr_unix_connect(path, NULL);
 	assert_true(fd >= 0);
 	close(fd);
 	sr_loop_call(r->control, unmake, &m);
@@ -207,7 +207,7 @@ static void a_listening_socket_may_be_passed(void **state)
 	m.config.fd = listen_at(path);
 	sr_loop_call(r->control, make, &m);
 	assert_non_null(m.v);
-	fd = sr_vu_socket_connect(path, NULL);
+	fd = sr_unix_connect(path, NULL);
 	assert_true(fd >= 0);
 	close(fd);
 	sr_loop_call(r->control, unmake, &m);
@@ -267,7 +267,7 @@ static void a_second_front_end_waits_until_the_first_is_gone(void **state)
 	uint32_t reply[5];
 
 	rig_up(r);
-	other.fd = sr_vu_socket_connect(r->path, NULL);
+	other.fd = sr_unix_connect(r->path, NULL);
 	assert_true(other.fd >= 0);
 	fcntl(other.fd, F_SETFL, 0);
 	assert_int_equal(send(other.fd, header, 12, 0), 12);
@@ -290,7 +290,7 @@ static void destroying_a_back_end_ends_its_session(void **state)
 	snprintf(path, sizeof(path), "%s/short", r->dir);
 	sr_loop_call(r->control, make, &m);
 	assert_non_null(m.v);
-	r->fd = sr_vu_socket_connect(path, NULL);
+	r->fd = sr_unix_connect(path, NULL);
 	assert_true(r->fd >= 0);
 	fcntl(r->fd, F_SETFL, 0);
 	rig_negotiate(r, SR_F_VERSION_1);

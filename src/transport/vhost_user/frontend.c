@@ -15,7 +15,7 @@
 #include "frontend.h"
 
 #include "channel.h"
-#include "endpoint.h"
+#include "unix_socket.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -41,7 +41,7 @@ struct ring {
 struct sr_frontend {
 	char *socket;
 	int fd;
-	struct sr_vu_socket_file file; /* where we listen */
+	struct sr_unix_listener file; /* where we listen */
 	bool listens;
 	unsigned timeout_ms;
 	struct sr_vu_channel channel;
@@ -176,7 +176,7 @@ static int tell_state(struct sr_frontend *f, uint32_t request, unsigned queue, u
 /* Listens for one back-end. Its connected socket, or a negative errno. */
 static int accept_one(struct sr_frontend *f, struct sr_error *e)
 {
-	int fd = sr_vu_socket_listen(&f->file, f->socket, 0, NULL, e);
+	int fd = sr_unix_listen(&f->file, f->socket, 0, NULL, e);
 
 	if (fd < 0)
 		return fd;
@@ -235,7 +235,7 @@ struct sr_frontend *sr_frontend_connect(const struct sr_frontend_config *c, stru
 	for (unsigned i = 0; i < SR_FRONTEND_QUEUES_MAX; i++)
 		f->rings[i] = (struct ring){ -1, -1 };
 	sr_vu_channel_init(&f->channel, -1);
-	f->fd = c->listen ? accept_one(f, e) : sr_vu_socket_connect(c->socket, e);
+	f->fd = c->listen ? accept_one(f, e) : sr_unix_connect(c->socket, e);
 	f->channel.fd = f->fd;
 	if (f->fd < 0 || negotiate(f, c, e)) {
 		sr_frontend_disconnect(f);
@@ -268,7 +268,7 @@ void sr_frontend_disconnect(struct sr_frontend *f)
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->listens)
-		sr_vu_socket_close(&f->file, f->socket);
+		sr_unix_unlisten(&f->file);
 	if (f->mem)
 		munmap(f->mem, f->mem_bytes);
 	free(f->socket);

@@ -19,7 +19,7 @@
  *
  * A message goes through channel.c (bytes to messages), message.c (its row of the table) and
  * one handler: vu_features.c, vu_memory.c, vring.c, vu_config.c. vu_queue.c runs the rings,
- * endpoint.c makes connections.
+ * backend.c makes connections.
  *
  * Errors: a message that contradicts itself, the table or the rings ends the session with
  * one line in the log, after a non-zero answer if it asked for one. A sound message that we

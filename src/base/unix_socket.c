@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "endpoint.h"
+#include "unix_socket.h"
 
 #include "base.h"
 
@@ -13,21 +13,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Front-ends that wait while one is served. */
-#define BACKLOG 16
+#define BACKLOG 64 /* who waits while one is served */
 
 static int make_address(struct sockaddr_un *a, const char *path, struct sr_error *e)
 {
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (!*path || strlen(path) >= sizeof(a->sun_path))
-		return sr_error_set(e, -ENAMETOOLONG,
-				    "socket %s: path of %zu bytes, expected 1 to %zu", path,
-				    strlen(path), sizeof(a->sun_path) - 1);
+		return sr_error_set(e, -ENAMETOOLONG, "%s: path of %zu bytes, expected 1 to %zu",
+				    path, strlen(path), sizeof(a->sun_path) - 1);
 	strcpy(a->sun_path, path);
 	return 0;
 }
 
-int sr_vu_socket_connect(const char *path, struct sr_error *e)
+int sr_unix_connect(const char *path, struct sr_error *e)
 {
 	struct sockaddr_un a;
 	int fd, r = make_address(&a, path, e);
@@ -60,14 +58,14 @@ static int remove_stale(const char *path, const struct stat *tested, struct sr_e
 	snprintf(aside, sizeof(aside), "%s.stale-%d", path, (int)getpid());
 	if (rename(path, aside))
 		return errno == ENOENT ? 0
-				       : sr_error_set(e, -errno, "stale socket %s: not removed: %s",
+				       : sr_error_set(e, -errno, "%s: stale socket not removed: %s",
 						      path, strerror(errno));
 	if (lstat(aside, &st) == 0 && same_file(&st, tested)) {
 		unlink(aside);
 		return 0;
 	}
 	renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
-	return sr_error_set(e, -EADDRINUSE, "socket %s: another process listens on it", path);
+	return sr_error_set(e, -EADDRINUSE, "%s: another process listens there", path);
 }
 
 /* Makes room at `path`, if that does no harm. */
@@ -78,22 +76,21 @@ static int clear_path(const char *path, struct sr_error *e)
 	int fd;
 
 	if (lstat(path, &st))
-		return errno == ENOENT
-			       ? 0
-			       : sr_error_set(e, -errno, "socket %s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0
+				       : sr_error_set(e, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return sr_error_set(e, -EEXIST, "socket %s: there is a file of another kind", path);
-	fd = sr_vu_socket_connect(path, &why);
+		return sr_error_set(e, -EEXIST, "%s: is there and is not a socket", path);
+	fd = sr_unix_connect(path, &why);
 	if (fd == -ECONNREFUSED)
 		return remove_stale(path, &st, e);
 	if (fd == -EACCES || fd == -EPERM)
-		return sr_error_set(e, fd, "socket %s exists and we may not test it: %s", path,
-				    strerror(-fd));
+		return sr_error_set(e, fd, "%s: exists, and we may not test whether it is live: %s",
+				    path, strerror(-fd));
 	if (fd == -ENOENT)
 		return 0;
 	if (fd >= 0)
 		close(fd);
-	return sr_error_set(e, -EADDRINUSE, "socket %s: another process listens on it", path);
+	return sr_error_set(e, -EADDRINUSE, "%s: another process listens there", path);
 }
 
 static int find_group(const char *name, gid_t *gid, struct sr_error *e)
@@ -118,69 +115,69 @@ static int guard(const char *path, mode_t mode, const char *group, struct sr_err
 	if (r)
 		return r;
 	if (group && lchown(path, (uid_t)-1, gid))
-		return sr_error_set(e, -errno, "socket %s: group %s: %s", path, group,
-				    strerror(errno));
+		return sr_error_set(e, -errno, "%s: group %s: %s", path, group, strerror(errno));
 	if (chmod(path, mode ? mode : 0600))
-		return sr_error_set(e, -errno, "socket %s: mode 0%o: %s", path, mode,
-				    strerror(errno));
+		return sr_error_set(e, -errno, "%s: mode 0%o: %s", path, mode, strerror(errno));
 	return 0;
 }
 
-int sr_vu_socket_listen(struct sr_vu_socket_file *f, const char *path, mode_t mode,
-			const char *group, struct sr_error *e)
+int sr_unix_listen(struct sr_unix_listener *l, const char *path, mode_t mode, const char *group,
+		   struct sr_error *e)
 {
 	struct sockaddr_un a;
 	struct stat st;
 	int r = make_address(&a, path, e);
 
-	*f = (struct sr_vu_socket_file){ .fd = -1 };
+	*l = (struct sr_unix_listener){ .fd = -1 };
+	if (!r)
+		strcpy(l->path, path);
 	if (!r)
 		r = clear_path(path, e);
 	if (r)
 		return r;
-	f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (f->fd < 0)
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
 		return sr_error_set(e, -errno, "socket: %s", strerror(errno));
 	/* Bind gives the file no more rights than the socket's inode has. */
-	fchmod(f->fd, 0600);
-	if (bind(f->fd, (struct sockaddr *)&a, sizeof(a))) {
-		r = sr_error_set(e, -errno, "socket %s: %s", path, strerror(errno));
-		sr_vu_socket_close(f, path);
+	fchmod(l->fd, 0600);
+	if (bind(l->fd, (struct sockaddr *)&a, sizeof(a))) {
+		r = sr_error_set(e, -errno, "%s: %s", path, strerror(errno));
+		sr_unix_unlisten(l);
 		return r;
 	}
 	if (lstat(path, &st) == 0) {
-		f->dev = st.st_dev;
-		f->ino = st.st_ino;
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
 	}
 	r = guard(path, mode, group, e);
-	if (!r && listen(f->fd, BACKLOG))
-		r = sr_error_set(e, -errno, "socket %s: listen: %s", path, strerror(errno));
+	if (!r && listen(l->fd, BACKLOG))
+		r = sr_error_set(e, -errno, "%s: listen: %s", path, strerror(errno));
 	if (r)
-		sr_vu_socket_close(f, path);
+		sr_unix_unlisten(l);
 	return r;
 }
 
-int sr_vu_socket_adopt(struct sr_vu_socket_file *f, int fd, struct sr_error *e)
+int sr_unix_adopt(struct sr_unix_listener *l, int fd, struct sr_error *e)
 {
 	int listening = 0, flags = fcntl(fd, F_GETFL);
 	socklen_t len = sizeof(listening);
 
-	*f = (struct sr_vu_socket_file){ .fd = -1 };
+	*l = (struct sr_unix_listener){ .fd = -1 };
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening ||
 	    flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK))
 		return sr_error_set(e, -EINVAL, "fd %d: not a listening socket", fd);
-	f->fd = fd;
+	l->fd = fd;
 	return 0;
 }
 
-void sr_vu_socket_close(struct sr_vu_socket_file *f, const char *path)
+void sr_unix_unlisten(struct sr_unix_listener *l)
 {
 	struct stat st;
 
-	if (f->fd < 0)
+	if (l->fd < 0)
 		return;
-	close(f->fd);
-	f->fd = -1;
-	if (f->ino && lstat(path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
-		unlink(path);
+	close(l->fd);
+	l->fd = -1;
+	if (l->ino && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+		unlink(l->path);
 }
