@@ -1,23 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The daemon goes and comes back, with guests that reconnect. QEMU does, in both socket
 directions; UML's front-end connects once at boot, so it is not in here."""
+import os
+
 import pytest
 from traffic import iperf_server, ping, reachable
 
 
+@pytest.fixture(scope='module')
+def booted(module_world):
+    """One guest that connects, one that listens; the same two for all tests here."""
+    w = module_world
+    w.start(w.port('a'), w.port('b', mode='client'))
+    a, b = w.boot(w.guest('QEMU', 'a'), w.guest('QEMU', 'b', listens=True))
+    a.address('10.0.0.1/24')
+    b.address('10.0.0.2/24')
+    return w, a, b
+
+
 @pytest.fixture
-def two(world):
-    """One guest that connects, one that listens."""
-    world.start(world.port('a'), world.port('b', mode='client'))
-    a, b = world.boot(world.guest('QEMU', 'a'), world.guest('QEMU', 'b', listens=True))
-    a.address('10.0.0.1/24', 'fd00::1/64')
-    b.address('10.0.0.2/24', 'fd00::2/64')
-    ping(a, '10.0.0.2')
-    return a, b
+def two(request, booted):
+    request.node.worlds = booted[:1]
+    ping(booted[1], '10.0.0.2')
+    return booted
 
 
-def test_a_connection_outlives_daemons_that_end_or_are_killed(world, two):
-    a, b = two
+def test_a_connection_outlives_daemons_that_end_or_are_killed(two):
+    world, a, b = two
     iperf_server(b)
     up = a.run('cat /proc/sys/kernel/random/boot_id').output
     stream = a.background('iperf3 -c 10.0.0.2 -t 12 -b 20M')
@@ -33,16 +42,17 @@ def test_a_connection_outlives_daemons_that_end_or_are_killed(world, two):
     ping(b, '10.0.0.1', '-s 65000')
 
 
-def test_stopping_the_daemon_takes_its_sockets_away(world, two):
-    import os
+def test_stopping_the_daemon_takes_its_sockets_away(two):
+    world, a, _ = two
     assert world.switch.stop() == 0
     assert not os.path.exists(world.socket('a'))
-    assert os.path.exists(world.socket('b')), 'this one is the guest\'s'
+    assert os.path.exists(world.socket('b')), "this one is the guest's"
     world.switch.start()
+    reachable(a, '10.0.0.2')
 
 
-def test_a_killed_guest_that_listened_is_found_again(world, two):
-    a, b = two
+def test_a_killed_guest_that_listened_is_found_again(two):
+    world, a, b = two
     b.kill()
     world.switch.wait_state('b', 'waiting')
     b.boot().address('10.0.0.2/24')

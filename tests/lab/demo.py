@@ -48,8 +48,8 @@ def throughput(a, address, *options):
 
 def file_line(t):
     if t.sent != t.received:
-        return f'{FILE_MIB} MiB, DIFFERENT: sha256 sent {t.sent}, received {t.received}'
-    return f'{FILE_MIB} MiB in {t.seconds:.1f} s, sha256 the same on both sides ({t.sent[:12]}...)'
+        return f'DIFFERENT: sent {t.sent}; received {t.received}'
+    return f'{FILE_MIB} MiB in {t.seconds:.1f} s, unchanged: {t.sent[:t.sent.index("sha") + 19]}...'
 
 
 def port_table(switch):

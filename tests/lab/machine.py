@@ -13,6 +13,7 @@ Result = namedtuple('Result', 'status output')
 class Machine:
     nic = '?'           # its network device
     scratch = '/tmp'    # a folder of its own
+    busybox = 'busybox'
 
     def run(self, command, timeout=30, check=True):
         raise NotImplementedError

@@ -7,7 +7,7 @@ namespace makes sure that servers which put themselves into the background end w
 import os
 import subprocess
 
-from . import proc
+from . import proc, root
 from .machine import Machine, Result
 
 
@@ -18,6 +18,7 @@ class Netns(Machine):
     def __init__(self, workdir, nic='t0'):
         self.scratch = workdir
         self.nic = nic
+        self.busybox = root.path() / 'usr/bin/busybox'  # a static program
         extra = [] if os.getuid() == 0 else ['--map-root-user']
         self.process = proc.spawn(['unshare', *extra, '--net', '--pid', '--fork',
                                    '--kill-child=KILL', 'sleep', 'infinity'])
