@@ -151,13 +151,14 @@ struct listing {
 static void list_one(void *ctx, uint64_t key, unsigned slot, uint32_t age_s)
 {
 	struct listing *l = ctx;
-	struct sr_switch_entry *e = &l->e[l->n];
+	struct sr_switch_entry *e;
 	const struct sr_port *p = port_at(l->sw, slot);
 
 	if (!p)
 		return;
 	if (l->n++ >= l->cap)
 		return;
+	e = &l->e[l->n - 1];
 	sr_put_be16(e->mac, (uint16_t)(key >> 48));
 	sr_put_be32(e->mac + 2, (uint32_t)(key >> 16));
 	e->vlan = (key >> 4) & 0xfff;
