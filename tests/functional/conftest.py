@@ -85,6 +85,8 @@ class World:
         """Ports are names of vhost-user ports, or whole texts as after --port."""
         texts = [p if ',' in p else self.port(p) for p in ports]
         if any(t.startswith('tap,') for t in texts):
+            if not os.access('/dev/net/tun', os.R_OK | os.W_OK):
+                pytest.skip('this user may not open /dev/net/tun')
             self.netns = Netns(self.dir)
         self.switch = Switch(self.binary, self.dir, texts, *options, inside=self.netns).start()
         return self.switch

@@ -120,7 +120,7 @@ def main():
     options = p.parse_args()
     for s in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(s, lambda *_: sys.exit(1))
-    workdir = tempfile.mkdtemp(prefix='slipring-', dir='/tmp')
+    workdir = tempfile.mkdtemp(prefix='slipring-demo-', dir='/tmp')
     try:
         sys.exit(show(options, workdir))
     except KeyboardInterrupt:

@@ -136,9 +136,7 @@ class Guest(Machine):
     def _vmm(self):
         """The guest's own process, below the ones that hold its namespaces. Those below it
         again (UML's user space) it traces, and they must not be signalled by others."""
-        pid = self.process.pid
-        with open(f'/proc/{pid}/task/{pid}/children') as f:
-            return int(f.read().split()[0])
+        return proc.children(self.process.pid)[0]
 
     def freeze(self):
         """Stops the guest as a whole, its memory stays; thaw() lets it go on."""

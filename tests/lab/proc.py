@@ -38,13 +38,27 @@ def spawn(argv, *, log=None, stdin=subprocess.DEVNULL, stdout=None, pass_fds=(),
     return p
 
 
+def children(pid):
+    try:
+        with open(f'/proc/{pid}/task/{pid}/children') as f:
+            return [int(c) for c in f.read().split()]
+    except OSError:
+        return []
+
+
 def kill(p):
-    """SIGKILL for p and its session; returns when p is gone."""
+    """SIGKILL for p and all below it; returns when they are gone."""
     if p.poll() is None:
+        # What p has put into a PID namespace goes first: p then sees it end, waits for it,
+        # and ends as well. The other way round, somebody else would have to wait for it.
+        for c in children(p.pid):
+            os.kill(c, signal.SIGKILL)
         try:
-            os.killpg(p.pid, signal.SIGKILL)
-        except ProcessLookupError:
+            p.wait(2)
+        except subprocess.TimeoutExpired:
             pass
+    if p.poll() is None:
+        os.killpg(p.pid, signal.SIGKILL)
         p.wait()
     if p in _live:
         _live.remove(p)

@@ -39,9 +39,14 @@ def path():
 
 
 def cache():
-    """A folder beside the lab for what is derived from it; named by the lab's stamp."""
-    d = path().parent / 'derived'
-    d.mkdir(exist_ok=True)
+    """A folder for what is derived from the lab: beside it, or the user's own where root
+    has made the lab."""
+    beside = path().parent
+    if not os.access(beside, os.W_OK):
+        base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+        beside = Path(base) / 'slipring-derived'
+    d = beside / 'derived'
+    d.mkdir(parents=True, exist_ok=True)
     return d
 
 
