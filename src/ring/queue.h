@@ -73,23 +73,25 @@ static inline void sr_vq_log_used(const struct sr_vq *q, uint64_t offset, uint64
 /* split_chain.c: judges and translates the chain that starts at `head`, whose descriptor the
  * caller has copied already. 0; -EPROTO: broken; -ENOBUFS: does not fit in the pool, nothing
  * was taken; -ENOMEM. `alone`: no other chain is in the pool, it may grow. */
-int sr_split_chain_take(struct sr_vq *q, uint16_t head, const struct split_desc *first,
-			struct sr_chain *c, struct sr_iov_pool *pool, bool alone);
+int sr_split_chain_take(struct sr_vq *q, uint16_t head, struct split_desc first, struct sr_chain *c,
+			struct sr_iov_pool *pool, bool alone);
 
-/* Copies a descriptor once. Relaxed loads, so that the compiler cannot read it a second time
- * after it was judged. */
-static inline struct split_desc split_desc_copy(const struct split_desc *from)
+/* Copies a descriptor once, from any alignment (indirect tables have none). Volatile, so that
+ * the compiler cannot read it a second time after it was judged; two words, because putting it
+ * together from fields costs a failed store forwarding each time it is passed on. */
+static inline struct split_desc split_desc_copy(const void *from)
 {
-	const uint64_t *words = (const uint64_t *)(const void *)from;
-	uint64_t low = __atomic_load_n(&words[1], __ATOMIC_RELAXED);
-	struct split_desc d = {
-		.addr = __atomic_load_n(&words[0], __ATOMIC_RELAXED),
-		.len = (uint32_t)low,
-		.flags = (uint16_t)(low >> 32),
-		.next = (uint16_t)(low >> 48),
-	};
+	const volatile struct {
+		uint64_t addr, rest;
+	} __attribute__((packed)) *words = from;
+	uint64_t rest = words->rest;
 
-	return d;
+	return (struct split_desc){
+		.addr = words->addr,
+		.len = (uint32_t)rest,
+		.flags = (uint16_t)(rest >> 32),
+		.next = (uint16_t)(rest >> 48),
+	};
 }
 
 #endif

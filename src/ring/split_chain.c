@@ -51,25 +51,16 @@ static int walk_make_room(const struct walk *w)
 	return sr_iov_pool_grow(w->pool) ? 0 : -ENOMEM;
 }
 
-/* Adds the pieces of one buffer to the pool; returns how many. */
-static int walk_translate(struct walk *w, uint64_t addr, uint32_t len, unsigned perm)
+/* A buffer that is not all in the window, or finds the pool full. Returns its pieces. */
+static int __attribute__((noinline))
+walk_translate(struct walk *w, uint64_t addr, uint32_t len, unsigned perm)
 {
-	struct sr_mem_window *window = &w->q->window;
-	void *p = sr_mem_window_get(window, addr, len);
-	int rc;
-
-	if (!p && sr_mem_window_move(window, w->q->mem, addr))
-		p = sr_mem_window_get(window, addr, len);
+	sr_mem_window_move(&w->q->window, w->q->mem, addr);
 	for (;;) {
 		unsigned used = w->pool->used + w->nout + w->nin;
-		unsigned room = w->pool->cap - used;
-		struct iovec *to = w->pool->v + used;
+		int rc = sr_mem_to_iov(w->q->mem, addr, len, perm, w->pool->v + used,
+				       w->pool->cap - used);
 
-		if (p && room) {
-			*to = (struct iovec){ p, len };
-			return 1;
-		}
-		rc = sr_mem_to_iov(w->q->mem, addr, len, perm, to, room);
 		if (rc == -EFAULT)
 			return walk_break(w,
 					  "address 0x%" PRIx64 " length 0x%" PRIx32
@@ -83,90 +74,102 @@ static int walk_translate(struct walk *w, uint64_t addr, uint32_t len, unsigned 
 	}
 }
 
-static int walk_add(struct walk *w, const struct split_desc *d)
+/* Adds the pieces of one buffer to the pool. */
+static inline int walk_add(struct walk *w, struct split_desc d)
 {
-	bool write = d->flags & SPLIT_DESC_WRITE;
+	bool write = d.flags & SPLIT_DESC_WRITE;
+	unsigned used = w->pool->used + w->nout + w->nin;
+	int n = 1;
 
-	if (d->len == 0)
+	if (d.len == 0)
 		return 0;
-	if (!write && w->nin)
+	if (SR_UNLIKELY(!write && w->nin))
 		return walk_break(w, "device-readable, expected none after a device-writable one");
-	if (w->out_len + w->in_len + d->len > UINT32_MAX)
+	if (SR_UNLIKELY(w->out_len + w->in_len + d.len > UINT32_MAX))
 		return walk_break(w, "chain of 0x%" PRIx64 " bytes, expected less than 4 GiB",
-				  w->out_len + w->in_len + d->len);
-	int n = walk_translate(w, d->addr, d->len, write ? SR_MEM_WRITE : SR_MEM_READ);
+				  w->out_len + w->in_len + d.len);
+	void *p = sr_mem_window_get(&w->q->window, d.addr, d.len);
 
-	if (n < 0)
+	if (SR_LIKELY(p && used < w->pool->cap))
+		w->pool->v[used] = (struct iovec){ p, d.len };
+	else
+		n = walk_translate(w, d.addr, d.len, write ? SR_MEM_WRITE : SR_MEM_READ);
+	if (SR_UNLIKELY(n < 0))
 		return n;
 	if (write) {
 		w->nin += (unsigned)n;
-		w->in_len += d->len;
+		w->in_len += d.len;
 	} else {
 		w->nout += (unsigned)n;
-		w->out_len += d->len;
+		w->out_len += d.len;
 	}
 	return 0;
 }
 
-/* An indirect table lies at any address, perhaps across regions: `words` when it is whole in
+/* An indirect table lies at any address, perhaps across regions: `bytes` when it is whole in
  * one, else entries are put together one by one. */
 struct table {
 	const uint8_t *bytes;
 	uint64_t gpa;
 };
 
-/* One 16-byte copy of an entry at any alignment, which the compiler may not repeat. */
-static struct split_desc entry_copy(const uint8_t *from)
+static int __attribute__((noinline))
+table_entry_join(struct walk *w, uint64_t gpa, uint8_t bytes[sizeof(struct split_desc)])
 {
-	struct split_desc d;
-
-	memcpy(&d, from, sizeof(d));
-	__asm__ volatile("" : "+m"(d) : : "memory");
-	return d;
-}
-
-static int table_entry(struct walk *w, const struct table *t, unsigned i, struct split_desc *d)
-{
-	if (SR_LIKELY(t->bytes)) {
-		*d = entry_copy(t->bytes + 16 * (size_t)i);
-		return 0;
-	}
-	struct iovec v[sizeof(*d)];
-	uint64_t gpa = t->gpa + 16 * (uint64_t)i;
-	int n = sr_mem_to_iov(w->q->mem, gpa, sizeof(*d), SR_MEM_READ, v, SR_ARRAY_LEN(v));
+	struct iovec v[sizeof(struct split_desc)];
+	int n = sr_mem_to_iov(w->q->mem, gpa, sizeof(struct split_desc), SR_MEM_READ, v,
+			      SR_ARRAY_LEN(v));
 
 	if (n < 0)
 		return walk_break(w, "at address 0x%" PRIx64 ", expected mapped guest memory", gpa);
-	sr_iov_read(v, (unsigned)n, 0, d, sizeof(*d));
+	sr_iov_read(v, (unsigned)n, 0, bytes, sizeof(struct split_desc));
 	return 0;
 }
 
-/* Follows a list whose first entry `d` is a copy of entry w->at. Returns 1 with *d the entry
- * that refers to an indirect table, or 0 at the list's end. */
-static int walk_list(struct walk *w, const struct table *t, uint32_t entries, struct split_desc *d)
+static inline int __attribute__((always_inline))
+table_entry(struct walk *w, const struct table *t, unsigned i, struct split_desc *d)
+{
+	uint8_t bytes[sizeof(*d)];
+	int rc;
+
+	if (SR_LIKELY(t->bytes)) {
+		*d = split_desc_copy(t->bytes + 16 * (size_t)i);
+		return 0;
+	}
+	rc = table_entry_join(w, t->gpa + 16 * (uint64_t)i, bytes);
+	if (rc == 0)
+		*d = split_desc_copy(bytes);
+	return rc;
+}
+
+/* Follows a list whose first entry `d` is a copy of entry w->at. Returns 1 with *refers the
+ * entry that refers to an indirect table, or 0 at the list's end. Inlined, as a loop of its own
+ * for the descriptor table (t is NULL) and for indirect tables. */
+static inline int __attribute__((always_inline))
+walk_list(struct walk *w, const struct table *t, uint32_t entries, struct split_desc d,
+	  struct split_desc *refers)
 {
 	for (uint32_t steps = 1;; steps++) {
-		if (++w->descriptors > SR_VQ_SIZE_MAX)
+		if (SR_UNLIKELY(++w->descriptors > SR_VQ_SIZE_MAX))
 			return walk_break(w, "chain of more than %u descriptors, expected fewer",
 					  SR_VQ_SIZE_MAX);
-		if (d->flags & SPLIT_DESC_INDIRECT)
+		if (d.flags & SPLIT_DESC_INDIRECT) {
+			*refers = d;
 			return 1;
+		}
 		int rc = walk_add(w, d);
 
-		if (rc || !(d->flags & SPLIT_DESC_NEXT))
+		if (rc || !(d.flags & SPLIT_DESC_NEXT))
 			return rc;
-		if (d->next >= entries)
-			return walk_break(w, "next %u, expected < %u", d->next, entries);
-		if (steps == entries)
+		if (SR_UNLIKELY(d.next >= entries))
+			return walk_break(w, "next %u, expected < %u", d.next, entries);
+		if (SR_UNLIKELY(steps == entries))
 			return walk_break(w, "next %u after %u descriptors, expected an end",
-					  d->next, entries);
-		w->at = d->next;
-		if (!t) {
-			*d = split_desc_copy(&w->q->split.desc[d->next]);
-			continue;
-		}
-		rc = table_entry(w, t, d->next, d);
-		if (rc)
+					  d.next, entries);
+		w->at = d.next;
+		if (!t)
+			d = split_desc_copy(&w->q->split.desc[d.next]);
+		else if ((rc = table_entry(w, t, d.next, &d)))
 			return rc;
 	}
 }
@@ -192,7 +195,7 @@ static int walk_indirect(struct walk *w, const struct split_desc *d)
 {
 	struct sr_mem_window *window = &w->q->window;
 	struct table t = { sr_mem_window_get(window, d->addr, d->len), d->addr };
-	struct split_desc entry = { 0 };
+	struct split_desc entry = { 0 }, refers;
 	int rc = indirect_check(w, d);
 
 	if (rc)
@@ -205,19 +208,19 @@ static int walk_indirect(struct walk *w, const struct split_desc *d)
 	rc = table_entry(w, &t, 0, &entry);
 	if (rc)
 		return rc;
-	rc = walk_list(w, &t, d->len / sizeof(*d), &entry);
+	rc = walk_list(w, &t, d->len / sizeof(*d), entry, &refers);
 	return rc == 1 ? walk_break(w, "INDIRECT, expected no table inside a table") : rc;
 }
 
-int sr_split_chain_take(struct sr_vq *q, uint16_t head, const struct split_desc *first,
-			struct sr_chain *c, struct sr_iov_pool *pool, bool alone)
+int sr_split_chain_take(struct sr_vq *q, uint16_t head, struct split_desc first, struct sr_chain *c,
+			struct sr_iov_pool *pool, bool alone)
 {
 	struct walk w = { .q = q, .pool = pool, .alone = alone, .at = head, .table = -1 };
-	struct split_desc d = *first;
-	int rc = walk_list(&w, NULL, q->size, &d);
+	struct split_desc refers = { 0 };
+	int rc = walk_list(&w, NULL, q->size, first, &refers);
 
 	if (rc == 1)
-		rc = walk_indirect(&w, &d);
+		rc = walk_indirect(&w, &refers);
 	if (rc)
 		return rc;
 	c->out = pool->v + pool->used;

@@ -113,28 +113,28 @@ static int split_pending(struct sr_vq *q, unsigned n)
 }
 
 /* The commonest chain: one descriptor, in the region of the last one. */
-static inline bool take_single(struct sr_vq *q, uint16_t head, const struct split_desc *d,
+static inline bool take_single(struct sr_vq *q, uint16_t head, struct split_desc d,
 			       struct sr_chain *c, struct sr_iov_pool *pool)
 {
 	void *p;
 
-	if (d->flags & (SPLIT_DESC_NEXT | SPLIT_DESC_INDIRECT) || d->len == 0 ||
+	if (d.flags & (SPLIT_DESC_NEXT | SPLIT_DESC_INDIRECT) || d.len == 0 ||
 	    pool->used == pool->cap)
 		return false;
-	p = sr_mem_window_get(&q->window, d->addr, d->len);
+	p = sr_mem_window_get(&q->window, d.addr, d.len);
 	if (!p)
 		return false;
 	struct iovec *v = &pool->v[pool->used++];
-	unsigned in = d->flags & SPLIT_DESC_WRITE ? 1 : 0;
+	unsigned in = d.flags & SPLIT_DESC_WRITE ? 1 : 0;
 
-	*v = (struct iovec){ p, d->len };
+	*v = (struct iovec){ p, d.len };
 	*c = (struct sr_chain){
 		.out = v,
 		.in = v + 1 - in,
 		.nout = 1 - in,
 		.nin = in,
-		.out_len = in ? 0 : d->len,
-		.in_len = in ? d->len : 0,
+		.out_len = in ? 0 : d.len,
+		.in_len = in ? d.len : 0,
 		.id = head,
 	};
 	return true;
@@ -151,8 +151,8 @@ static int take_one(struct sr_vq *q, struct sr_chain *c, struct sr_iov_pool *poo
 				   slot, head, q->size);
 	struct split_desc d = split_desc_copy(&s->desc[head]);
 
-	if (SR_UNLIKELY(!take_single(q, head, &d, c, pool))) {
-		int rc = sr_split_chain_take(q, head, &d, c, pool, alone);
+	if (SR_UNLIKELY(!take_single(q, head, d, c, pool))) {
+		int rc = sr_split_chain_take(q, head, d, c, pool, alone);
 
 		if (rc)
 			return rc;
