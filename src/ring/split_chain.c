@@ -129,14 +129,12 @@ table_entry_join(struct walk *w, uint64_t gpa, uint8_t bytes[sizeof(struct split
 static inline int __attribute__((always_inline))
 table_entry(struct walk *w, const struct table *t, unsigned i, struct split_desc *d)
 {
-	uint8_t bytes[sizeof(*d)];
-	int rc;
-
 	if (SR_LIKELY(t->bytes)) {
 		*d = split_desc_copy(t->bytes + 16 * (size_t)i);
 		return 0;
 	}
-	rc = table_entry_join(w, t->gpa + 16 * (uint64_t)i, bytes);
+	uint8_t bytes[sizeof(*d)] = { 0 };
+	int rc = table_entry_join(w, t->gpa + 16 * (uint64_t)i, bytes);
 	if (rc == 0)
 		*d = split_desc_copy(bytes);
 	return rc;
