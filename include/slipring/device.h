@@ -56,6 +56,11 @@ struct sr_device_ops {
 	void (*config_read)(struct sr_device *d, uint32_t offset, void *buf, uint32_t len);
 	int (*config_write)(struct sr_device *d, uint32_t offset, const void *buf, uint32_t len);
 
+	/* The longest chain worth taking on this queue, in descriptors: see sr_vq_config. A
+	 * device whose queues are worked on by others than their own guest needs one.
+	 * Optional. */
+	uint16_t (*chain_max)(struct sr_device *d, unsigned queue);
+
 	/* The transport's queue is running: the device uses it until queue_stop returns,
 	 * when every popped chain is pushed or given back. */
 	void (*queue_start)(struct sr_device *d, unsigned queue, struct sr_vq *vq);

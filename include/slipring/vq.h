@@ -32,9 +32,11 @@ struct sr_vq_config {
 	uint32_t size;	   /* entries: 1 to SR_VQ_SIZE_MAX; split: a power of two */
 	uint64_t features; /* as negotiated: EVENT_IDX, INDIRECT_DESC, ... */
 	uint64_t desc, avail, used;
-	uint16_t base;	  /* split: the next avail index to look at */
-	bool log_used;	  /* mark writes to the used ring in the dirty log ... */
-	uint64_t log_gpa; /* ... as if the used ring lay at this guest-physical address */
+	uint16_t base;	    /* split: the next avail index to look at */
+	uint16_t chain_max; /* descriptors of one chain; 0 = SR_VQ_SIZE_MAX. A longer one breaks
+			     * the queue: each is work, even when it has no bytes */
+	bool log_used;	    /* mark writes to the used ring in the dirty log ... */
+	uint64_t log_gpa;   /* ... as if the used ring lay at this guest-physical address */
 };
 
 /* Pieces that chains point to. One pool serves one batch: reset it before sr_vq_pop once

@@ -40,6 +40,7 @@ struct sr_vq {
 	const struct sr_mem *mem;
 	struct sr_mem_window window; /* region of the last buffer; memory is fixed while we run */
 	uint32_t size;
+	uint32_t chain_max;   /* descriptors of one chain */
 	uint32_t outstanding; /* popped, neither pushed nor given back */
 	bool event_idx, indirect, log_used;
 	bool armed; /* the driver was asked for kicks */

@@ -5,7 +5,7 @@
  * walked by the same loop, which differs only in where entry i lies and how many there are.
  *
  * Bounds: a list has at most as many steps as its table has entries, so loops end; a chain
- * has at most SR_VQ_SIZE_MAX descriptors, SR_CHAIN_PIECES_MAX pieces and less than 4 GiB.
+ * has at most chain_max (sr_vq_config) descriptors, SR_CHAIN_PIECES_MAX pieces and less than 4 GiB.
  */
 #include "iov.h"
 #include "queue.h"
@@ -148,9 +148,9 @@ walk_list(struct walk *w, const struct table *t, uint32_t entries, struct split_
 	  struct split_desc *refers)
 {
 	for (uint32_t steps = 1;; steps++) {
-		if (SR_UNLIKELY(++w->descriptors > SR_VQ_SIZE_MAX))
+		if (SR_UNLIKELY(++w->descriptors > w->q->chain_max))
 			return walk_break(w, "chain of more than %u descriptors, expected fewer",
-					  SR_VQ_SIZE_MAX);
+					  w->q->chain_max);
 		if (d.flags & SPLIT_DESC_INDIRECT) {
 			*refers = d;
 			return 1;

@@ -43,6 +43,7 @@ int sr_vq_start(struct sr_vq *q, const struct sr_vq_config *c, const struct sr_m
 	memset(q, 0, sizeof(*q));
 	q->mem = m;
 	q->size = c->size;
+	q->chain_max = c->chain_max ? c->chain_max : SR_VQ_SIZE_MAX;
 	q->event_idx = c->features & SR_F_EVENT_IDX;
 	q->indirect = c->features & SR_F_INDIRECT_DESC;
 	q->log_used = c->log_used;

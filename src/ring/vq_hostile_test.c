@@ -281,6 +281,31 @@ static void more_than_32768_descriptors(void **state)
 	assert_int_equal(c.nout, 32768);
 }
 
+/* Descriptors without bytes are work too; a table that is only referred to is not counted. */
+static void chains_longer_than_the_device_wants(void **state)
+{
+	struct ring_fixture *f = *state;
+	struct sr_chain c[2];
+
+	sr_vq_stop(f->q);
+	f->config.chain_max = 3;
+	assert_int_equal(sr_vq_start(f->q, &f->config, f->mem, NULL), 0);
+	put(f, 0, gpa(TABLE), 4 * 16, INDIRECT, 0);
+	put_entry(f, 0, 0, 0, NEXT | WRITE, 1);
+	put_entry(f, 1, 0, 0, NEXT | WRITE, 2);
+	put_entry(f, 2, gpa(GUEST_DATA), 100, WRITE, 3);
+	offer(f, 0);
+	assert_int_equal(pop(f, c, 2), 1);
+	assert_int_equal(c[0].in_len, 100);
+	sr_vq_push(f->q, c, 1);
+	sr_vq_publish(f->q);
+	put_entry(f, 2, 0, 0, NEXT | WRITE, 3);
+	put_entry(f, 3, gpa(GUEST_DATA), 100, WRITE, 0);
+	f->config.chain_max = 0; /* for the start after */
+	breaks_at_0(f, "descriptor 0, indirect entry 3: chain of more than 3 descriptors, "
+		       "expected fewer");
+}
+
 static void more_pieces_than_a_chain_may_have(void **state)
 {
 	struct ring_fixture *f = *state;
@@ -480,6 +505,7 @@ int main(void)
 		TEST(indirect_without_the_feature),
 		TEST(indirect_table_that_loops_or_leaves),
 		TEST(more_than_32768_descriptors),
+		TEST(chains_longer_than_the_device_wants),
 		TEST(more_pieces_than_a_chain_may_have),
 		TEST(good_chains_before_a_bad_one_are_served),
 		TEST(descriptors_rewritten_while_we_read),

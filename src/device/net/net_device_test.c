@@ -57,6 +57,17 @@ static void refuses_a_senseless_configuration(void **state)
 	sr_net_destroy(NULL);
 }
 
+/* Those who send to a guest walk its receive chains. */
+static void receive_chains_are_short(void **state)
+{
+	struct rig *r = rig_create(&plain);
+
+	(void)state;
+	for (unsigned i = 0; i < RIG_QUEUES; i++)
+		assert_in_range(r->dev->ops->chain_max(r->dev, i), 64, i & 1 ? 1024 : 128);
+	rig_destroy(r);
+}
+
 static void configuration_space_reads_at_any_offset(void **state)
 {
 	struct sr_net_config c = {
@@ -162,6 +173,7 @@ int main(void)
 		cmocka_unit_test(offers_only_what_is_configured),
 		cmocka_unit_test(what_depends_on_a_feature_goes_with_it),
 		cmocka_unit_test(refuses_a_senseless_configuration),
+		cmocka_unit_test(receive_chains_are_short),
 		cmocka_unit_test(configuration_space_reads_at_any_offset),
 		cmocka_unit_test(
 			the_link_is_up_while_a_receive_queue_runs_and_the_operator_wants_it),

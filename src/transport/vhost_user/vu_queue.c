@@ -138,6 +138,7 @@ int sr_vu_queue_try_start(struct sr_vu_queue *q, struct sr_error *e)
 		/* At a start in the middle of a migration the log itself comes last. */
 		.log_used = q->addr.flags & SR_VU_ADDR_LOG && sr_mem_log_active(s->mem),
 		.log_gpa = q->addr.log,
+		.chain_max = ops_of(q)->chain_max ? ops_of(q)->chain_max(s->device, q->index) : 0,
 	};
 	struct sr_error why = { 0 };
 	struct start t = { .q = q, .config = &c, .e = &why };
