@@ -83,8 +83,8 @@ bool sr_vq_is_running(const struct sr_vq *q);
  * empty pool grows when the first chain needs it. -EPROTO: the ring is broken (sr_vq_error
  * says why) and stays so until it is started again; every later pop says the same. Chains
  * before a bad one are given first, and chains of a broken ring may still be pushed. Nothing
- * is taken on -ENOBUFS (the pool holds pieces and the first chain does not fit beside them)
- * and on -ENOMEM (the pool could not grow). */
+ * is taken on -ENOBUFS: the pool holds pieces and the first chain does not fit beside them;
+ * who resets the pool before each pop never sees it. */
 int sr_vq_pop(struct sr_vq *q, struct sr_chain *c, unsigned n, struct sr_iov_pool *pool);
 
 /* Gives the last n popped chains back, unread: the next pop returns them again. */

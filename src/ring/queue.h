@@ -73,7 +73,7 @@ static inline void sr_vq_log_used(const struct sr_vq *q, uint64_t offset, uint64
 
 /* split_chain.c: judges and translates the chain that starts at `head`, whose descriptor the
  * caller has copied already. 0; -EPROTO: broken; -ENOBUFS: does not fit in the pool, nothing
- * was taken; -ENOMEM. `alone`: no other chain is in the pool, it may grow. */
+ * was taken. `alone`: no other chain is in the pool, it may grow. */
 int sr_split_chain_take(struct sr_vq *q, uint16_t head, struct split_desc first, struct sr_chain *c,
 			struct sr_iov_pool *pool, bool alone);
 

@@ -48,7 +48,10 @@ static int walk_make_room(const struct walk *w)
 	if (w->pool->cap >= SR_CHAIN_PIECES_MAX)
 		return walk_break(w, "chain of more than %u pieces, expected fewer",
 				  SR_CHAIN_PIECES_MAX);
-	return sr_iov_pool_grow(w->pool) ? 0 : -ENOMEM;
+	if (sr_iov_pool_grow(w->pool))
+		return 0;
+	/* Our fault and not the driver's, but callers have one way out of a queue. */
+	return walk_break(w, "no memory left for a chain of more than %u pieces", w->pool->cap);
 }
 
 /* A buffer that is not all in the window, or finds the pool full. Returns its pieces. */
