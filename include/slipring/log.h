@@ -2,7 +2,8 @@
 /*
  * The log: one line an event, "LEVEL subject: what happened". The subject is the name of
  * the port, peer or file that the line is about. Callers log a guest's mistake once for
- * each time it breaks something, never once for each packet.
+ * each time it breaks something, never once for each packet. A subject has 200 lines in 10
+ * seconds, errors aside: more are left out, which is said in one line.
  */
 #ifndef SLIPRING_LOG_H
 #define SLIPRING_LOG_H

@@ -33,6 +33,21 @@ static void one_event_is_one_line(void **state)
 	sr_log_to(NULL, NULL);
 }
 
+static void a_subject_that_floods_is_cut_off_and_no_other(void **state)
+{
+	(void)state;
+	lines = 0;
+	sr_log_to(keep, NULL);
+	for (int i = 0; i < 1000; i++)
+		sr_log(SR_LOG_WARN, "mallory", "again");
+	assert_int_equal(lines, 201);
+	assert_non_null(strstr(last, "left out"));
+	sr_log(SR_LOG_WARN, "alice", "here");
+	sr_log(SR_LOG_ERROR, "mallory", "but this");
+	assert_int_equal(lines, 203);
+	sr_log_to(NULL, NULL);
+}
+
 static void levels_hide_lines(void **state)
 {
 	(void)state;
@@ -63,6 +78,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_event_is_one_line),
+		cmocka_unit_test(a_subject_that_floods_is_cut_off_and_no_other),
 		cmocka_unit_test(levels_hide_lines),
 		cmocka_unit_test(errors_carry_code_and_text),
 	};
