@@ -92,8 +92,9 @@ static bool is_eventfd(int fd, const struct stat *st)
 	return n < 0 || strcmp(target, "anon_inode:[eventfd]") == 0;
 }
 
-/* Takes the message's descriptor over for sr_session_signal: a pipe there would end us with
- * SIGPIPE, a file would grow. */
+/* Takes the message's descriptor over, if it is one for events. Written to, a pipe would end us
+ * with SIGPIPE and a file would grow; read from, a signalfd would take our own signals away,
+ * SIGTERM for one. */
 static int take_event_fd(struct sr_session *s, struct sr_vu_message *m, const char *name,
 			 bool *is_socket)
 {
@@ -114,16 +115,14 @@ static int take_event_fd(struct sr_session *s, struct sr_vu_message *m, const ch
 /* Starts the ring. A broken one starts again. */
 int sr_vu_set_vring_kick(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
 {
-	int r;
+	bool is_socket; /* the poller looks for itself */
+	int fd = m->nfds ? take_event_fd(s, m, "SET_VRING_KICK", &is_socket) : -1, r;
 
-	if (m->nfds) {
-		r = make_nonblocking(s, "SET_VRING_KICK", m->fds[0]);
-		if (r)
-			return r;
-	}
+	if (m->nfds && fd < 0)
+		return fd;
 	if (atomic_load(&q->health) != SR_VU_SOUND)
 		sr_vu_queue_stop(q);
-	r = sr_vu_queue_set_kick(q, sr_vu_message_take_fd(m, 0), &s->error);
+	r = sr_vu_queue_set_kick(q, fd, &s->error);
 	if (r)
 		return r;
 	q->wanted = true;

@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -345,29 +347,34 @@ static void a_ring_across_two_regions_ends_the_session(void **state)
 static void descriptors_of_the_wrong_kind_end_the_session(void **state)
 {
 	struct rig *r = *state;
-	static const uint32_t requests[] = { SR_VU_SET_VRING_CALL, SR_VU_SET_VRING_ERR };
-	int ends[2];
+	static const uint32_t requests[] = { SR_VU_SET_VRING_CALL, SR_VU_SET_VRING_ERR,
+					     SR_VU_SET_VRING_KICK };
+	int ends[2], signals;
+	sigset_t set;
 
+	sigemptyset(&set);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	assert_true(signals >= 0);
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	r->fds += 2;
-	for (unsigned i = 0; i < 2; i++) {
+	r->fds += 3;
+	for (unsigned i = 0; i < SR_ARRAY_LEN(requests); i++) {
 		rig_up(r);
 		assert_int_not_equal(rig_ask(r, requests[i], &(uint64_t){ 0 }, 8, &ends[1], 1), 0);
 		rig_expect_closed(r, "expected an eventfd or a socket");
 		rig_up(r);
 		assert_int_not_equal(rig_ask(r, requests[i], &(uint64_t){ 0 }, 8, &r->memfd, 1), 0);
 		rig_expect_closed(r, "expected an eventfd or a socket");
+		rig_up(r);
+		assert_int_not_equal(rig_ask(r, requests[i], &(uint64_t){ 0 }, 8, &signals, 1), 0);
+		rig_expect_closed(r, "expected an eventfd or a socket");
 	}
 	rig_up(r);
 	assert_int_not_equal(rig_ask(r, SR_VU_SET_BACKEND_REQ_FD, NULL, 0, &r->call[0], 1), 0);
 	rig_expect_closed(r, "SET_BACKEND_REQ_FD");
-	rig_up(r);
-	assert_int_not_equal(rig_ask(r, SR_VU_SET_VRING_KICK, &(uint64_t){ 0 }, 8, &r->memfd, 1),
-			     0);
-	rig_expect_closed(r, "kick");
+	close(signals);
 	close(ends[0]);
 	close(ends[1]);
-	r->fds -= 2;
+	r->fds -= 3;
 }
 
 static void config_sizes_that_contradict_each_other_end_the_session(void **state)
