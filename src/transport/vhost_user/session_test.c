@@ -270,6 +270,21 @@ static void a_new_call_fd_is_called_once_at_once(void **state)
 	close(other);
 }
 
+/* A back-end that died may have shown buffers and not called. */
+static void a_ring_that_goes_on_calls_for_its_predecessor(void **state)
+{
+	struct rig *r = *state;
+
+	rig_up(r);
+	assert_false(rig_has_event(r->call[0])); /* a fresh ring has none */
+	rig_echo(r, 0, 3, true);
+	assert_int_equal(rig_get_base(r, 0), 3);
+	while (rig_has_event(r->call[0]))
+		rig_wait_event(r->call[0]);
+	rig_kick_on(r, 0);
+	RIG_WAIT(rig_has_event(r->call[0]));
+}
+
 static void a_broken_ring_is_stopped_and_the_others_go_on(void **state)
 {
 	struct rig *r = *state;
@@ -451,6 +466,7 @@ int main(void)
 		TEST(the_kick_may_come_before_the_rest),
 		TEST(the_call_fd_may_be_a_socket),
 		TEST(a_new_call_fd_is_called_once_at_once),
+		TEST(a_ring_that_goes_on_calls_for_its_predecessor),
 		TEST(a_broken_ring_is_stopped_and_the_others_go_on),
 		TEST(status_is_kept_and_zero_resets_the_device),
 		TEST(after_a_device_reset_rings_are_off_and_memory_is_kept),

@@ -86,6 +86,28 @@ void sr_vu_queue_destroy(struct sr_vu_queue *q)
 	free(q);
 }
 
+/* An eventfd never blocks as long as it is non-blocking, which we made it; a socket whose
+ * reader lags has enough in it to wake him. So no result is of interest. */
+void sr_session_signal(int fd, bool is_socket)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	if (is_socket)
+		n = send(fd, &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
+	else
+		n = write(fd, &one, sizeof(one));
+	(void)n;
+}
+
+static void session_call(struct sr_session *s, unsigned queue)
+{
+	const struct sr_vu_queue *q = s->queues[queue];
+
+	if (q->call >= 0)
+		sr_session_signal(q->call, q->call_is_socket);
+}
+
 struct start {
 	struct sr_vu_queue *q;
 	const struct sr_vq_config *config;
@@ -109,6 +131,10 @@ static void start_on_loop(void *ctx)
 	q->spin = q->kick < 0;
 	/* Rings start at SET_VRING_KICK, whether a kick comes or not. */
 	sr_poller_wake(q->poller);
+	/* Whoever served a ring that is not fresh may have died between showing buffers to the
+	 * driver and calling it. */
+	if (q->base)
+		session_call(q->s, q->index);
 }
 
 static int make_parts(struct sr_vu_queue *q, struct sr_error *e)
@@ -262,28 +288,6 @@ unsigned sr_vu_queues_running(const struct sr_session *s)
 	for (unsigned i = 0; i < s->nqueues; i++)
 		n += s->queues[i] && s->queues[i]->running;
 	return n;
-}
-
-/* An eventfd never blocks as long as it is non-blocking, which we made it; a socket whose
- * reader lags has enough in it to wake him. So no result is of interest. */
-void sr_session_signal(int fd, bool is_socket)
-{
-	uint64_t one = 1;
-	ssize_t n;
-
-	if (is_socket)
-		n = send(fd, &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
-	else
-		n = write(fd, &one, sizeof(one));
-	(void)n;
-}
-
-static void session_call(struct sr_session *s, unsigned queue)
-{
-	const struct sr_vu_queue *q = s->queues[queue];
-
-	if (q->call >= 0)
-		sr_session_signal(q->call, q->call_is_socket);
 }
 
 /* On the control loop. The ring may have been stopped, even started again, since. */
