@@ -27,13 +27,19 @@
  * from that address teaches it: a guest that sends from ever new addresses, or two that
  * claim the same one, hold up nobody. A full table learns no more until addresses age
  * out; old ones are not replaced, for then one guest with random addresses would push out
- * everybody else's.
+ * everybody else's. Nor may it fill the table, or what its neighbours say would be flooded, to
+ * it as well: beyond SHARE_SURE addresses a slot gets new ones only while it has no more than
+ * SHARE times what is free. One that takes all it can leaves a ninth to the others, two leave a
+ * seventeenth; a fixed share for each would starve an uplink that has a whole network behind it.
  */
 #include "fdb.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+
+#define SHARE		    8u
+#define SHARE_SURE	    64u
 
 #define KEY_VALID	    1u
 #define KEY_GENERATION	    0xeu
@@ -169,6 +175,21 @@ static struct sr_fdb_entry *bucket_make_room(struct sr_fdb *t, struct sr_fdb_buc
 	return NULL;
 }
 
+static void slot_count(struct sr_fdb *t, unsigned slot, uint32_t by)
+{
+	atomic_store_explicit(&t->of_slot[slot],
+			      atomic_load_explicit(&t->of_slot[slot], memory_order_relaxed) + by,
+			      memory_order_relaxed);
+}
+
+static bool has_room(const struct sr_fdb *t, unsigned slot)
+{
+	uint32_t count = atomic_load_explicit(&t->count, memory_order_relaxed);
+	uint32_t own = atomic_load_explicit(&t->of_slot[slot], memory_order_relaxed);
+
+	return count < t->limit && (own < SHARE_SURE || own / SHARE < t->limit - count);
+}
+
 static bool refuse(struct sr_fdb *t)
 {
 	if (!atomic_load_explicit(&t->refused, memory_order_relaxed))
@@ -182,7 +203,7 @@ static bool entry_add(struct sr_fdb *t, uint64_t key, uint64_t value)
 	struct places p = key_places(t, key);
 	struct sr_fdb_entry *e;
 
-	if (count >= t->limit)
+	if (!has_room(t, value_slot(value)))
 		return refuse(t);
 	e = bucket_free(p.first);
 	if (!e)
@@ -193,6 +214,7 @@ static bool entry_add(struct sr_fdb *t, uint64_t key, uint64_t value)
 		return refuse(t);
 	entry_put(e, key, value);
 	atomic_store_explicit(&t->count, count + 1, memory_order_relaxed);
+	slot_count(t, value_slot(value), 1);
 	return true;
 }
 
@@ -203,6 +225,8 @@ static bool learn_locked(struct sr_fdb *t, uint64_t key, unsigned slot, uint32_t
 
 	if (!e)
 		return entry_add(t, key, value);
+	slot_count(t, value_slot(old), (uint32_t)-1);
+	slot_count(t, slot, 1);
 	atomic_store_explicit(&e->value, value, memory_order_release);
 	return true;
 }
@@ -221,7 +245,7 @@ bool sr_fdb_learn(struct sr_fdb *t, uint64_t key, unsigned slot)
 				memory_order_relaxed);
 		return false;
 	}
-	if (!e && atomic_load_explicit(&t->count, memory_order_relaxed) >= t->limit)
+	if (!e && !has_room(t, slot))
 		return refuse(t);
 	if (atomic_load_explicit(&t->control, memory_order_relaxed) ||
 	    pthread_mutex_trylock(&t->lock))
@@ -255,14 +279,16 @@ static void sweep(struct sr_fdb *t, bool (*keep)(void *ctx, uint64_t key, uint64
 		for (unsigned i = 0; i < SR_FDB_WAYS; i++) {
 			struct sr_fdb_entry *e = &t->buckets[b].entry[i];
 			uint64_t k = atomic_load_explicit(&e->key, memory_order_relaxed);
+			uint64_t value = atomic_load_explicit(&e->value, memory_order_relaxed);
 
 			if (!(k & KEY_VALID))
 				continue;
 			left--;
 			k &= ~(uint64_t)(KEY_GENERATION | KEY_VALID);
-			if (keep(ctx, k, atomic_load_explicit(&e->value, memory_order_relaxed)))
+			if (keep(ctx, k, value))
 				continue;
 			entry_clear(e);
+			slot_count(t, value_slot(value), (uint32_t)-1);
 			atomic_fetch_sub_explicit(&t->count, 1, memory_order_relaxed);
 		}
 	}

@@ -13,6 +13,7 @@
 
 #define SR_FDB_WAYS	 4u
 #define SR_FDB_LIMIT_MAX (1u << 20)
+#define SR_FDB_SLOTS	 1024u
 #define SR_FDB_NO_KEY	 UINT64_MAX /* never made by sr_fdb_key */
 
 /* key: address 48 bits, VLAN 12, generation 3, valid 1. value: slot 16, second last heard 32.
@@ -37,6 +38,8 @@ struct sr_fdb {
 	bool refused_before;
 	_Atomic bool control; /* the control thread wants the lock or has it */
 	pthread_mutex_t lock; /* of whoever changes a key or a slot */
+	/* Addresses behind each slot; written under the lock. */
+	_Atomic uint32_t of_slot[SR_FDB_SLOTS];
 };
 
 static inline uint64_t sr_fdb_key(const uint8_t mac[6], unsigned vlan)
@@ -46,6 +49,8 @@ static inline uint64_t sr_fdb_key(const uint8_t mac[6], unsigned vlan)
 
 int sr_fdb_init(struct sr_fdb *t, uint32_t limit, uint32_t age_s); /* 0 or -ENOMEM */
 void sr_fdb_finish(struct sr_fdb *t);
+
+/* Slots are below SR_FDB_SLOTS. */
 
 /* The slot, or -1. */
 int sr_fdb_find(const struct sr_fdb *t, uint64_t key);

@@ -36,7 +36,7 @@ static void an_address_is_found_where_it_was_last_heard(void **state)
 /* For limits of every shape, and random seeds: no bucket overflows below the limit. */
 static void exactly_as_many_addresses_as_the_limit_are_learned(void **state)
 {
-	static const uint32_t limits[] = { 1, 2, 3, 5, 64, 1000, 8192, 131072 };
+	static const uint32_t limits[] = { 1, 2, 3, 5, 64, 1000, 8192, 65536 };
 
 	(void)state;
 	for (unsigned i = 0; i < SR_ARRAY_LEN(limits); i++) {
@@ -58,6 +58,35 @@ static void exactly_as_many_addresses_as_the_limit_are_learned(void **state)
 		assert_false(sr_fdb_tick(&t)); /* ... and not again while it lasts */
 		sr_fdb_finish(&t);
 	}
+}
+
+static uint32_t learn_many(struct sr_fdb *t, uint32_t from, unsigned slot)
+{
+	uint32_t n = 0;
+
+	while (n < 10000 && sr_fdb_learn(t, key(from + n, 0), slot))
+		n++;
+	return n;
+}
+
+static void no_slot_fills_the_table_alone(void **state)
+{
+	struct sr_fdb t;
+
+	(void)state;
+	assert_int_equal(sr_fdb_init(&t, 900, 300), 0);
+	assert_in_range(learn_many(&t, 0, 1), 800, 810);
+	assert_in_range(learn_many(&t, 10000, 2), 64, 89); /* the surest of greedy neighbours */
+	assert_true(sr_fdb_tick(&t));
+	/* What moves to another slot counts there, and what is forgotten no more. */
+	for (uint32_t k = 0; k < 100; k++)
+		assert_true(sr_fdb_learn(&t, key(k, 0), 3));
+	assert_int_equal(t.of_slot[3], 100);
+	sr_fdb_forget(&t, 1);
+	assert_int_equal(t.of_slot[1], 0);
+	assert_int_equal(t.count, t.of_slot[2] + t.of_slot[3]);
+	assert_true(sr_fdb_learn(&t, key(20000, 0), 4));
+	sr_fdb_finish(&t);
 }
 
 static void an_address_unheard_of_for_its_age_is_forgotten(void **state)
@@ -168,6 +197,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_address_is_found_where_it_was_last_heard),
 		cmocka_unit_test(exactly_as_many_addresses_as_the_limit_are_learned),
+		cmocka_unit_test(no_slot_fills_the_table_alone),
 		cmocka_unit_test(an_address_unheard_of_for_its_age_is_forgotten),
 		cmocka_unit_test(forgetting_a_slot_frees_its_entries_and_no_others),
 		cmocka_unit_test(readers_are_never_misdirected_while_entries_are_reused),

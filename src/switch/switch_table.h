@@ -11,6 +11,8 @@
 /* Lanes whose waiting is told apart; those beyond share with one of them. */
 #define SR_SWITCH_LANES 128u
 
+_Static_assert(SR_FDB_SLOTS == SR_SWITCH_PORTS_MAX, "a slot for each port");
+
 struct sr_switch_lanes {
 	struct sr_patience lane[SR_SWITCH_LANES];
 };
