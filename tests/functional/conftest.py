@@ -21,11 +21,11 @@ sys.path.insert(0, str(CHECKOUT / 'tests'))
 from lab import proc, root  # noqa: E402
 from lab.netns import Netns  # noqa: E402
 from lab.nic import Nic  # noqa: E402
-from lab.qemu import Qemu  # noqa: E402
+from lab.qemu import Qemu, QemuDebian12  # noqa: E402
 from lab.switch import Switch  # noqa: E402
 from lab.uml import Uml  # noqa: E402
 
-KINDS = {'UML': Uml, 'QEMU': Qemu}
+KINDS = {'UML': Uml, 'QEMU': Qemu, 'QEMU 7.2': QemuDebian12}
 
 
 def pytest_configure(config):

@@ -3,7 +3,7 @@
 import pytest
 from traffic import arrives_unchanged, iperf, iperf_server, ping
 
-PAIRS = ['UML-UML', 'QEMU-QEMU', 'UML-QEMU', 'UML-tap', 'QEMU-tap']
+PAIRS = ['UML-UML', 'QEMU-QEMU', 'UML-QEMU', 'QEMU 7.2-UML', 'UML-tap', 'QEMU-tap']
 
 
 @pytest.fixture(scope='module', params=PAIRS)
