@@ -4,7 +4,8 @@
  * buffers and indirect tables lie anywhere in two regions with a hole between them. The rest of
  * the input is a list of steps: the device's calls, and the driver rewriting memory between them.
  *
- * Holds: pieces lie inside the regions and add up to the chain's lengths; no more chains are
+ * Holds: pieces lie inside the regions and add up to the chain's lengths, which a second walk
+ * of the descriptors finds too; no more chains are
  * held than there are entries; a broken ring stays broken and says why; what is pushed comes to
  * be seen, in order, in the used ring.
  */
@@ -72,10 +73,31 @@ static void check_pieces(const struct iovec *v, unsigned n, uint64_t len)
 	MUST(sum == len);
 }
 
+/* A second opinion on chains without indirect tables. Memory is as it was at the pop: nobody
+ * else writes there. A look past the table would not be noticed by a sanitizer. */
+static void walk_again(const struct device *d, const struct sr_chain *c)
+{
+	const struct split_desc *t = sr_mem_from_uva(mem, d->c.desc, 16ull * d->c.size);
+	uint64_t sum = 0;
+	unsigned i = c->id;
+
+	for (unsigned steps = 1;; steps++) {
+		MUST(i < d->c.size && steps <= d->c.size);
+		if (t[i].flags & SPLIT_DESC_INDIRECT)
+			return;
+		sum += t[i].len;
+		if (!(t[i].flags & SPLIT_DESC_NEXT))
+			break;
+		i = t[i].next;
+	}
+	MUST(sum == (uint64_t)c->out_len + c->in_len);
+}
+
 static void check_chain(const struct device *d, const struct sr_chain *c)
 {
 	MUST(c->id < d->c.size && c->written == 0);
 	MUST(c->in == c->out + c->nout);
+	walk_again(d, c);
 	check_pieces(c->out, c->nout, c->out_len);
 	check_pieces(c->in, c->nin, c->in_len);
 }
@@ -127,6 +149,32 @@ static void rewrite(struct input *in)
 	input_bytes(in, guest + sr_min(at, 2 * PART - len), len);
 }
 
+/* A descriptor near to sound: buffers and tables in mapped memory, one flag or none. */
+static void describe(const struct device *d, struct input *in)
+{
+	struct split_desc *t = sr_mem_from_uva(mem, d->c.desc, 16ull * d->c.size);
+	uint8_t i = input_u8(in), how = input_u8(in), next = input_u8(in);
+	struct split_desc e = { .addr = GPA + input_u16(in),
+				.len = (how & 8 ? 16u : 1u) * input_u8(in),
+				.flags = how & 7,
+				.next = how & 16 ? next * 257u : next % d->c.size };
+
+	if (how & 32) /* into an indirect table */
+		memcpy(guest + 0x4000 + i * sizeof(e), &e, sizeof(e));
+	else
+		memcpy(t + i % d->c.size, &e, sizeof(e));
+	if (how & 64 && !(how & 32))
+		t[i % d->c.size].addr = GPA + 0x4000;
+}
+
+static void offer(const struct device *d, struct input *in)
+{
+	struct split_avail *a = sr_mem_from_uva(mem, d->c.avail, 4 + 2ull * d->c.size);
+
+	ring_store(&a->ring[a->idx % d->c.size], input_u8(in));
+	ring_store(&a->idx, (uint16_t)(a->idx + 1));
+}
+
 static void step(struct device *d, struct input *in)
 {
 	uint8_t op = input_u8(in), arg = op >> 3;
@@ -153,9 +201,13 @@ static void step(struct device *d, struct input *in)
 		break;
 	case 6:
 		MUST(sr_vq_available(d->q) <= d->c.size);
+		offer(d, in);
 		break;
 	default:
-		rewrite(in);
+		if (arg & 3)
+			describe(d, in);
+		else
+			rewrite(in);
 	}
 }
 
@@ -172,8 +224,8 @@ static bool start(struct device *d, struct input *in)
 	d->c.features = SR_F_VERSION_1 | (features & 1 ? SR_F_EVENT_IDX : 0) |
 			(features & 2 ? SR_F_INDIRECT_DESC : 0);
 	d->c.desc = UVA;
-	d->c.avail = UVA + 0x1000;
-	d->c.used = UVA + 0x1800;
+	d->c.avail = d->c.desc + 16ull * d->c.size;
+	d->c.used = d->c.avail + 0x200;
 	if (how & 0x80) {
 		d->c.size = input_u16(in);
 		d->c.desc = UVA + input_u16(in);
