@@ -10,6 +10,8 @@ NET_COUNTERS = re.compile(r'(RX-packets|TX-packets): +(\d+)')
 class Testpmd:
     """One testpmd that forwards as told; `vdev` is its only device. It shares memory with
     --no-huge, so that the machine needs no hugepages set aside."""
+    __test__ = False  # says to pytest that this is none of its classes
+
 
     def __init__(self, name, vdev, mode, workdir, *, cpu=0, options=()):
         self.log = f'{workdir}/{name}.log'

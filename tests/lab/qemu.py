@@ -13,6 +13,7 @@ from .guest import Guest
 class Qemu(Guest):
     kind = 'QEMU'
     memory = '256M'
+    boot_timeout = 120  # TCG on a busy machine
     nic_options = {}
 
     def kernel(self):
@@ -36,13 +37,13 @@ class Qemu(Guest):
                  '-machine', f'q35,accel={accel},memory-backend=m', '-cpu', 'max',
                  '-m', self.memory,
                  '-object', f'memory-backend-memfd,id=m,size={self.memory},share=on',
-                 # The lab sees neither the checkout nor the cache, but our descriptors.
                  '-kernel', self.kernel(), '-append', ' '.join(cmdline),
                  '-serial', 'stdio',
                  '-device', 'virtio-serial-pci', '-chardev', f'socket,id=agent,fd={agent}',
                  '-device', 'virtserialport,chardev=agent,name=agent,nr=1', *consoles]
         for i, nic in enumerate(self.nics):
             words += nic.qemu_arguments(i, **self.nic_options)
+        # The lab sees neither the checkout nor the cache, but our descriptors.
         image = os.open(initramfs.path(), os.O_RDONLY)
         try:
             fds = [fd for fd in (agent, shell, image) if fd is not None]

@@ -41,11 +41,10 @@ def path():
 def cache():
     """A folder for what is derived from the lab: beside it, or the user's own where root
     has made the lab."""
-    beside = path().parent
-    if not os.access(beside, os.W_OK):
+    d = path().parent / 'derived'
+    if not os.access(d if d.exists() else d.parent, os.W_OK):
         base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-        beside = Path(base) / 'slipring-derived'
-    d = beside / 'derived'
+        d = Path(base) / 'slipring-derived'
     d.mkdir(parents=True, exist_ok=True)
     return d
 
