@@ -114,7 +114,7 @@ struct sr_port {
 	/* The sink's: set while attached. */
 	const struct sr_sink_ops *sink_ops;
 	_Atomic(void *) sink;
-	unsigned slot;		     /* index in the sink's table */
+	unsigned slot; /* index in the sink's table */
 	struct sr_port_counters counters;
 };
 
