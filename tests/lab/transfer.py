@@ -2,8 +2,7 @@
 """A file goes from one machine to another; both say what its checksum is.
 
 busybox nc only makes the connection and then becomes cat, which moves large blocks and ends
-the connection properly. (nc's own loop moves 1 KiB at a time, and iperf3 -F may end a moment
-before its last bytes have come.)
+the connection properly. (nc's own loop moves 1 KiB at a time.)
 """
 import time
 from collections import namedtuple
