@@ -36,8 +36,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Messages handled before the control loop looks after others. */
-#define BURST 32
+/* The control loop looks after others when so many messages of one front-end were handled, or
+ * for so long: some change memory for many rings. */
+#define BURST	 32
+#define BURST_NS 5000000u
 
 /* The served ones; the rest of the table is refused. */
 static sr_vu_handler *const handlers[SR_VU_REQUESTS] = {
@@ -227,9 +229,10 @@ static void closed_by_peer(struct sr_session *s)
 static void readable(void *ctx, uint32_t events)
 {
 	struct sr_session *s = ctx;
+	uint64_t start = sr_now_ns();
 
 	(void)events; /* errors show at the next read */
-	for (int i = 0; i < BURST; i++) {
+	for (int i = 0; i < BURST && sr_now_ns() - start < BURST_NS; i++) {
 		int r = sr_vu_channel_receive(&s->channel, &s->error);
 
 		if (r == 0)
@@ -262,19 +265,21 @@ static void posted(void *ctx)
 	free(p);
 }
 
-void sr_session_post(struct sr_session *s, void (*fn)(struct sr_session *s, unsigned arg),
+bool sr_session_post(struct sr_session *s, void (*fn)(struct sr_session *s, unsigned arg),
 		     unsigned arg)
 {
 	struct post *p = malloc(sizeof(*p));
 
 	if (!p)
-		return;
+		return false;
 	*p = (struct post){ s, fn, arg };
 	atomic_fetch_add(&s->references, 1);
 	if (sr_loop_post(s->config.control, posted, p)) {
 		atomic_fetch_sub(&s->references, 1);
 		free(p);
+		return false;
 	}
+	return true;
 }
 
 static void name_peer(struct sr_session *s)

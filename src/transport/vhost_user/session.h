@@ -9,16 +9,19 @@
 #define SR_VU_SESSION_H
 
 #include "channel.h"
+#include "vu_signal.h"
 
 #include <slipring/device.h>
 #include <slipring/loop.h>
 #include <stdatomic.h>
 
-/* Set to BREAKING by the first thread that finds it so, to BROKEN when `why` is written. */
+/* Set to BREAKING by the first thread that finds it so, to BROKEN when `why` is written, to
+ * UNTOLD where the control loop could not be told: the next poll tries again. */
 enum sr_vu_health {
 	SR_VU_SOUND,
 	SR_VU_BREAKING,
-	SR_VU_BROKEN
+	SR_VU_BROKEN,
+	SR_VU_UNTOLD
 };
 
 /* One ring. Exists from the first message about it. */
@@ -97,13 +100,10 @@ void sr_session_end(struct sr_session *s);
 int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
 		     uint32_t size);
 int sr_session_reply_u64(struct sr_session *s, const struct sr_vu_message *m, uint64_t value);
-/* An event to a file descriptor of the front-end's: eventfd or socket. From any thread; never
- * waits, never raises SIGPIPE. */
-void sr_session_signal(int fd, bool is_socket);
 
 /* Runs fn(s, arg) on the control loop unless the session is over by then. From any thread
- * that uses one of its queues. */
-void sr_session_post(struct sr_session *s, void (*fn)(struct sr_session *s, unsigned arg),
+ * that uses one of its queues. False: it will not, no memory or too many posts. */
+bool sr_session_post(struct sr_session *s, void (*fn)(struct sr_session *s, unsigned arg),
 		     unsigned arg);
 /* The session is lost: s->error says why. Frees it; the caller touches it no more. */
 void sr_session_fail(struct sr_session *s);

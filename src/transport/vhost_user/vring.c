@@ -68,8 +68,8 @@ int sr_vu_get_vring_base(struct sr_session *s, struct sr_vu_queue *q, struct sr_
 	return sr_session_reply(s, m, &state, sizeof(state));
 }
 
-/* A front-end can undo O_NONBLOCK behind our back, since it shares the open file; a counter
- * at its maximum would then hold up one worker. That takes the VMM's will, not a guest's. */
+/* For honest front-ends, where events must be written; one that shares the open file can undo
+ * it behind our back, see vu_signal.c. */
 static int make_nonblocking(struct sr_session *s, const char *name, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* Chains that one queue works on before its loop turns to the next. */
 #define BUDGET 128
+
+/* Until the control loop is told again of what it had no room for. */
+#define RETRY_US 1000
 
 static const struct sr_device_ops *ops_of(const struct sr_vu_queue *q)
 {
@@ -26,17 +28,67 @@ static void torn(struct sr_session *s, unsigned arg)
 	sr_session_fail(s);
 }
 
+/* On the control loop. The ring may have been stopped, even started again, since. */
+static void broken(struct sr_session *s, unsigned index)
+{
+	struct sr_vu_queue *q = s->queues[index];
+
+	if (!q->running || atomic_load(&q->health) != SR_VU_BROKEN)
+		return;
+	sr_vu_queue_stop(q);
+	sr_log(SR_LOG_WARN, s->device->name, "%s: ring %u: %s; the ring is stopped", s->peer, index,
+	       q->why);
+	s->status |= SR_VU_STATUS_NEEDS_RESET;
+	if (q->err >= 0)
+		sr_session_signal(q->err, q->err_is_socket);
+}
+
+static bool report_torn(struct sr_session *s)
+{
+	if (atomic_exchange(&s->torn, true) || sr_session_post(s, torn, 0))
+		return true;
+	atomic_store(&s->torn, false);
+	return false;
+}
+
+static bool report_broken(struct sr_vu_queue *q)
+{
+	int health = SR_VU_BROKEN;
+
+	if (sr_session_post(q->s, broken, q->index))
+		return true;
+	/* Unless it was started again meanwhile. */
+	atomic_compare_exchange_strong(&q->health, &health, SR_VU_UNTOLD);
+	return false;
+}
+
+static bool report_untold(struct sr_vu_queue *q)
+{
+	int health = SR_VU_UNTOLD;
+
+	return !atomic_compare_exchange_strong(&q->health, &health, SR_VU_BROKEN) ||
+	       report_broken(q);
+}
+
+static int health_of(const struct sr_vu_queue *q)
+{
+	return atomic_load_explicit(&q->health, memory_order_relaxed);
+}
+
 static int queue_poll(void *ctx)
 {
 	struct sr_vu_queue *q = ctx;
 	struct sr_session *s = q->s;
-	int n;
+	int n = 0;
 
-	if (!q->running || atomic_load_explicit(&q->health, memory_order_relaxed) != SR_VU_SOUND)
+	if (!q->running)
 		return 0;
-	n = ops_of(q)->process(s->device, q->index, BUDGET);
-	if (SR_UNLIKELY(sr_mem_is_torn(s->mem)) && !atomic_exchange(&s->torn, true))
-		sr_session_post(s, torn, 0);
+	if (SR_LIKELY(health_of(q) == SR_VU_SOUND))
+		n = ops_of(q)->process(s->device, q->index, BUDGET);
+	if (SR_UNLIKELY(sr_mem_is_torn(s->mem)) && !report_torn(s))
+		n = -RETRY_US;
+	if (SR_UNLIKELY(health_of(q) == SR_VU_UNTOLD) && !report_untold(q))
+		n = -RETRY_US;
 	return n;
 }
 
@@ -44,7 +96,7 @@ static bool queue_arm(void *ctx)
 {
 	struct sr_vu_queue *q = ctx;
 
-	if (!q->running || atomic_load_explicit(&q->health, memory_order_relaxed) != SR_VU_SOUND)
+	if (!q->running || health_of(q) != SR_VU_SOUND)
 		return false;
 	if (q->spin)
 		return true;
@@ -84,20 +136,6 @@ void sr_vu_queue_destroy(struct sr_vu_queue *q)
 	if (q->err >= 0)
 		close(q->err);
 	free(q);
-}
-
-/* An eventfd never blocks as long as it is non-blocking, which we made it; a socket whose
- * reader lags has enough in it to wake him. So no result is of interest. */
-void sr_session_signal(int fd, bool is_socket)
-{
-	uint64_t one = 1;
-	ssize_t n;
-
-	if (is_socket)
-		n = send(fd, &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
-	else
-		n = write(fd, &one, sizeof(one));
-	(void)n;
 }
 
 static void session_call(struct sr_session *s, unsigned queue)
@@ -290,21 +328,6 @@ unsigned sr_vu_queues_running(const struct sr_session *s)
 	return n;
 }
 
-/* On the control loop. The ring may have been stopped, even started again, since. */
-static void broken(struct sr_session *s, unsigned index)
-{
-	struct sr_vu_queue *q = s->queues[index];
-
-	if (!q->running || atomic_load(&q->health) != SR_VU_BROKEN)
-		return;
-	sr_vu_queue_stop(q);
-	sr_log(SR_LOG_WARN, s->device->name, "%s: ring %u: %s; the ring is stopped", s->peer, index,
-	       q->why);
-	s->status |= SR_VU_STATUS_NEEDS_RESET;
-	if (q->err >= 0)
-		sr_session_signal(q->err, q->err_is_socket);
-}
-
 static void session_queue_broken(struct sr_session *s, unsigned queue, const char *why)
 {
 	struct sr_vu_queue *q = s->queues[queue];
@@ -315,7 +338,7 @@ static void session_queue_broken(struct sr_session *s, unsigned queue, const cha
 		return;
 	snprintf(q->why, sizeof(q->why), "%s", why ? why : "broken");
 	atomic_store(&q->health, SR_VU_BROKEN);
-	sr_session_post(s, broken, queue);
+	report_broken(q);
 }
 
 const struct sr_session_ops sr_session_ops_table = {
