@@ -232,7 +232,7 @@ static void readable(void *ctx, uint32_t events)
 	uint64_t start = sr_now_ns();
 
 	(void)events; /* errors show at the next read */
-	for (int i = 0; i < BURST && sr_now_ns() - start < BURST_NS; i++) {
+	for (int i = 0; i < BURST; i++) {
 		int r = sr_vu_channel_receive(&s->channel, &s->error);
 
 		if (r == 0)
@@ -245,6 +245,8 @@ static void readable(void *ctx, uint32_t events)
 			sr_session_fail(s);
 			return;
 		}
+		if (sr_now_ns() - start > BURST_NS)
+			return;
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -304,6 +305,113 @@ static void a_broken_ring_is_stopped_and_the_others_go_on(void **state)
 	rig_echo(r, 0, 30, true);
 }
 
+static void a_broken_ring_is_told_of_when_the_control_loop_has_room_again(void **state)
+{
+	struct rig *r = *state;
+	struct sr_drvq_layout l = sr_drvq_layout(RIG_RING);
+	uint16_t nonsense = 20000;
+
+	rig_up(r);
+	rig_hold_control(r);
+	rig_fill_control(r);
+	memcpy(r->mem + l.avail + 2, &nonsense, 2);
+	eventfd_write(r->kick[0], 1);
+	RIG_WAIT(r->d.broken[0] == 1);
+	rig_release_control(r);
+	rig_wait_event(r->err[0]);
+	RIG_WAIT(rig_info(r).queues_started == 0);
+	rig_start(r, 0, 0);
+	rig_echo(r, 0, 30, true);
+}
+
+/* Full and blocking, as a front-end can make an eventfd at any time: a write to it sleeps. */
+static void fill(int fd)
+{
+	uint64_t v;
+
+	if (rig_has_event(fd))
+		assert_int_equal(read(fd, &v, 8), 8);
+	assert_int_equal(eventfd_write(fd, UINT64_MAX - 1), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+}
+
+static void a_full_call_eventfd_that_blocks_holds_up_nobody(void **state)
+{
+	struct rig *r = *state;
+	struct sr_used u;
+	uint64_t v;
+
+	rig_up(r);
+	for (unsigned q = 1; q < RIG_QUEUES; q++)
+		rig_start(r, q, 0);
+	fill(r->call[0]);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_false(sr_drvq_rearm(r->drv[0])); /* wants to be called */
+		rig_add(r, 0, 0, 16);
+		rig_publish(r, 0);
+		RIG_WAIT(sr_drvq_get(r->drv[0], &u, 1) == 1);
+		for (unsigned q = 1; q < RIG_QUEUES; q++)
+			rig_echo(r, q, 3, true);
+	}
+	assert_int_equal(rig_get_base(r, 0), 100);
+	/* Called it was: what no write can reach. */
+	assert_int_equal(read(r->call[0], &v, 8), 8);
+	assert_true(v == UINT64_MAX);
+}
+
+static void a_full_error_eventfd_that_blocks_holds_up_nobody(void **state)
+{
+	struct rig *r = *state;
+	struct sr_drvq_layout l = sr_drvq_layout(RIG_RING);
+	uint16_t nonsense = 20000;
+
+	rig_up(r);
+	rig_start(r, 1, 0);
+	fill(r->err[0]);
+	memcpy(r->mem + l.avail + 2, &nonsense, 2);
+	eventfd_write(r->kick[0], 1);
+	RIG_WAIT(rig_info(r).queues_started == 1);
+	assert_int_equal(rig_get_base(r, 1), 0);
+}
+
+static struct {
+	struct rig *r;
+	unsigned handled, when_others_came;
+} slow;
+
+static void others_come(void *ctx)
+{
+	(void)ctx;
+	slow.when_others_came = slow.handled;
+}
+
+static void handle_slowly(struct rig_device *d)
+{
+	(void)d;
+	if (slow.handled++ == 0)
+		sr_loop_post(slow.r->control, others_come, NULL);
+	usleep(3000);
+}
+
+static void messages_that_take_long_do_not_hold_up_others(void **state)
+{
+	struct rig *r = *state;
+	uint64_t mtu = 1500;
+
+	memset(&slow, 0, sizeof(slow));
+	slow.r = r;
+	r->d.on_mtu = handle_slowly;
+	rig_up(r);
+	rig_hold_control(r);
+	for (unsigned i = 0; i < 20; i++)
+		rig_send(r, SR_VU_NET_SET_MTU, SR_VU_VERSION, &mtu, 8, NULL, 0);
+	rig_release_control(r);
+	assert_int_equal(rig_get(r, SR_VU_GET_STATUS), 0); /* they are all handled */
+	assert_int_equal(slow.handled, 20);
+	/* Their turn comes after the round at hand, or the next one when they just missed it. */
+	assert_in_range(slow.when_others_came, 1, 4);
+}
+
 static void status_is_kept_and_zero_resets_the_device(void **state)
 {
 	struct rig *r = *state;
@@ -468,6 +576,10 @@ int main(void)
 		TEST(a_new_call_fd_is_called_once_at_once),
 		TEST(a_ring_that_goes_on_calls_for_its_predecessor),
 		TEST(a_broken_ring_is_stopped_and_the_others_go_on),
+		TEST(a_broken_ring_is_told_of_when_the_control_loop_has_room_again),
+		TEST(a_full_call_eventfd_that_blocks_holds_up_nobody),
+		TEST(a_full_error_eventfd_that_blocks_holds_up_nobody),
+		TEST(messages_that_take_long_do_not_hold_up_others),
 		TEST(status_is_kept_and_zero_resets_the_device),
 		TEST(after_a_device_reset_rings_are_off_and_memory_is_kept),
 		TEST(mtu_and_announcement_reach_the_device),

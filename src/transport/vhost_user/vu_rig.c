@@ -89,6 +89,7 @@ static int dev_process(struct sr_device *d, unsigned q, unsigned budget)
 	n = sr_vq_pop(r->vq[q], c, budget < 32 ? budget : 32, &r->pool[q]);
 	if (n < 0) {
 		sr_device_queue_broken(d, q, sr_vq_error(r->vq[q]));
+		r->broken[q]++;
 		return 0;
 	}
 	for (int i = 0; i < n; i++)
@@ -110,6 +111,8 @@ static int dev_set_mtu(struct sr_device *d, uint16_t mtu)
 	if (mtu < 68)
 		return -EINVAL;
 	rd(d)->mtu = mtu;
+	if (rd(d)->on_mtu)
+		rd(d)->on_mtu(rd(d));
 	return 0;
 }
 
@@ -187,6 +190,8 @@ int rig_setup(void **state)
 	strcpy(r->dir, "/tmp/slipring-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
 	snprintf(r->path, sizeof(r->path), "%s/s", r->dir);
+	sem_init(&r->held, 0, 0);
+	sem_init(&r->go, 0, 0);
 	r->control = new_loop("control");
 	for (unsigned i = 0; i < RIG_WORKERS; i++)
 		r->workers[i] = new_loop("worker");
@@ -275,6 +280,40 @@ struct sr_vhost_user_info rig_info(struct rig *r)
 
 	sr_loop_call(r->control, info_on_control, &a);
 	return a.info;
+}
+
+static void hold(void *ctx)
+{
+	struct rig *r = ctx;
+
+	sem_post(&r->held);
+	while (sem_wait(&r->go))
+		;
+}
+
+void rig_hold_control(struct rig *r)
+{
+	assert_int_equal(sr_loop_post(r->control, hold, r), 0);
+	while (sem_wait(&r->held))
+		;
+}
+
+void rig_release_control(struct rig *r)
+{
+	sem_post(&r->go);
+}
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+void rig_fill_control(struct rig *r)
+{
+	unsigned n = 0;
+
+	while (sr_loop_post(r->control, nothing, NULL) == 0)
+		assert_true(n++ < SR_LOOP_POSTS_MAX);
 }
 
 void rig_connect(struct rig *r)

@@ -15,6 +15,7 @@
 
 #include "message.h"
 
+#include <semaphore.h>
 #include <slipring/drvq.h>
 #include <slipring/vhost_user.h>
 #include <slipring/virtio.h>
@@ -43,6 +44,8 @@ struct rig_device {
 	_Atomic unsigned resets;
 	_Atomic uint64_t features;
 	_Atomic unsigned mtu;
+	void (*on_mtu)(struct rig_device *d); /* on the control loop, or NULL */
+	_Atomic unsigned broken[RIG_QUEUES];  /* times that the session was told so */
 	uint8_t mac[6];
 };
 
@@ -52,6 +55,7 @@ struct rig {
 	struct rig_device d;
 	struct sr_vhost_user *v;
 	int fds; /* of this process, before the first session */
+	sem_t held, go;
 	/* The front-end. */
 	int fd;
 	int memfd;
@@ -70,6 +74,11 @@ void rig_hangup(struct rig *r);
 /* The back-end has closed, its session is over, fds and mappings are as before. */
 void rig_expect_closed(struct rig *r, const char *last_error);
 struct sr_vhost_user_info rig_info(struct rig *r);
+/* Between the two the control loop does nothing at all. */
+void rig_hold_control(struct rig *r);
+void rig_release_control(struct rig *r);
+/* While it is held: leaves no room for a post to it. */
+void rig_fill_control(struct rig *r);
 int rig_count_fds(void);
 int rig_count_maps(void); /* of the shared memory, except the front-end's own */
 
