@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* `slipring bench net`: options and report. */
+/* `slipring bench`, and of `slipring bench net` the options and the report. */
 #include "base.h"
 #include "bench.h"
 #include "cli.h"
@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <slipring/log.h>
 #include <slipring/port.h>
 #include <slipring/vq.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static const char *const mode_names[] = { "tx", "rx", "forward", "pingpong", "self" };
 
@@ -63,7 +65,7 @@ static unsigned parse_number(struct argp_state *state, const char *name, const c
 	errno = 0;
 	v = strtoul(arg, &end, 10);
 	if (errno || end == arg || *end || *arg == '-' || v < min || v > max)
-		argp_error(state, "--%s %s: expected a number from %u to %u", name, arg, min, max);
+		argp_error(state, "--%s: got '%s', expected %u to %u", name, arg, min, max);
 	return (unsigned)v;
 }
 
@@ -73,7 +75,7 @@ static double parse_seconds(struct argp_state *state, const char *arg)
 	double v = strtod(arg, &end);
 
 	if (end == arg || *end || !(v >= 0.1 && v <= 86400))
-		argp_error(state, "--seconds %s: expected a number from 0.1 to 86400", arg);
+		argp_error(state, "--seconds: got '%s', expected 0.1 to 86400", arg);
 	return v;
 }
 
@@ -82,15 +84,24 @@ static enum bench_mode parse_mode(struct argp_state *state, const char *arg)
 	for (unsigned i = 0; i < SR_ARRAY_LEN(mode_names); i++)
 		if (!strcmp(arg, mode_names[i]))
 			return (enum bench_mode)i;
-	argp_error(state, "--mode %s: expected tx, rx, forward, pingpong or self", arg);
+	argp_error(state, "--mode: got '%s', expected tx, rx, forward, pingpong or self", arg);
 	return BENCH_TX;
 }
 
 static bool parse_switch(struct argp_state *state, const char *name, const char *arg)
 {
 	if (strcmp(arg, "on") && strcmp(arg, "off"))
-		argp_error(state, "--%s %s: expected on or off", name, arg);
+		argp_error(state, "--%s: got '%s', expected on or off", name, arg);
 	return !strcmp(arg, "on");
+}
+
+/* Two names of one socket as well; one that is not there fails later, with a better text. */
+static bool same_socket(const char *a, const char *b)
+{
+	struct stat at_a, at_b;
+
+	return !strcmp(a, b) || (!stat(a, &at_a) && !stat(b, &at_b) && at_a.st_dev == at_b.st_dev &&
+				 at_a.st_ino == at_b.st_ino);
 }
 
 static void check_options(struct argp_state *state, const struct bench_options *o)
@@ -101,12 +112,15 @@ static void check_options(struct argp_state *state, const struct bench_options *
 		argp_error(state, "expected the path of a back-end's socket");
 	if (o->mode == BENCH_TX && o->socket[1])
 		argp_error(state, "--mode tx has no --peer: frames that arrive are --mode forward");
+	if (o->socket[1] && same_socket(o->socket[0], o->socket[1]))
+		argp_error(state, "--peer: got '%s', expected another socket than SOCKET",
+			   o->socket[1]);
 	if (o->both && (o->mode != BENCH_FORWARD || !o->socket[1]))
 		argp_error(state, "--both needs --mode forward and --peer");
 	if (o->ring & (o->ring - 1))
-		argp_error(state, "--ring %u: expected a power of two", o->ring);
+		argp_error(state, "--ring: got '%u', expected a power of two", o->ring);
 	if (o->size < bench_frame_min(o->tso))
-		argp_error(state, "--size %u: expected at least %u with --tso", o->size,
+		argp_error(state, "--size: got '%u', expected at least %u with --tso", o->size,
 			   bench_frame_min(o->tso));
 }
 
@@ -162,7 +176,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (o->socket[0])
-			return ARGP_ERR_UNKNOWN;
+			argp_error(state,
+				   "unexpected '%s', expected one SOCKET; a second is --peer", arg);
 		o->socket[0] = arg;
 		return 0;
 	case ARGP_KEY_END:
@@ -249,9 +264,12 @@ static int measure(const struct bench_options *o, struct bench_result *r, struct
 
 static int measure_self(struct bench_options *o, struct bench_result *r, struct sr_error *e)
 {
-	struct bench_self *self = bench_self_create(o->busy, e);
+	struct bench_self *self;
 	int rc;
 
+	/* That our own front-end comes and goes is no news. */
+	sr_log_level(SR_LOG_WARN);
+	self = bench_self_create(o->busy, e);
 	if (!self)
 		return e->code;
 	o->socket[0] = bench_self_socket(self);
@@ -270,34 +288,61 @@ static int bench_net(int argc, char **argv)
 				   .batch = 32,
 				   .ring = 256,
 				   .mergeable = true };
-	struct bench_result *r = calloc(1, sizeof(*r));
+	struct bench_result r = { 0 };
 	struct sr_error e;
 	int rc;
 
-	if (!r || argp_parse(&argp, argc, argv, 0, NULL, &o)) {
-		free(r);
-		return SR_EXIT_FAILED;
-	}
-	rc = o.mode == BENCH_SELF ? measure_self(&o, r, &e) : measure(&o, r, &e);
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+		return SR_EXIT_USAGE;
+	rc = o.mode == BENCH_SELF ? measure_self(&o, &r, &e) : measure(&o, &r, &e);
 	if (rc)
-		fprintf(stderr, "slipring bench: %s\n", e.text);
+		fprintf(stderr, "slipring bench net: %s\n", e.text);
 	else if (o.json)
-		report_json(&o, r);
+		report_json(&o, &r);
 	else
-		report_text(&o, r);
-	free(r);
+		report_text(&o, &r);
 	return rc ? SR_EXIT_FAILED : SR_EXIT_OK;
+}
+
+static const char bench_doc[] =
+	"Measures back-ends by playing the guest."
+	"\v"
+	"What can be measured:\n"
+	"  net      a vhost-user network back-end: frames a second, loss, round trips\n"
+	"\n"
+	"Two ports of a switch, and what this machine allows at most:\n"
+	"  slipring bench net a.sock --peer b.sock\n"
+	"  slipring bench net --mode self\n"
+	"\n"
+	"More: slipring bench net --help.";
+
+/* *input: where in argv the word `net` stands. */
+static error_t bench_parse(int key, char *arg, struct argp_state *state)
+{
+	int *at = state->input;
+
+	if (key == ARGP_KEY_NO_ARGS)
+		argp_error(state, "nothing to measure given, expected net");
+	if (key != ARGP_KEY_ARG)
+		return ARGP_ERR_UNKNOWN;
+	if (strcmp(arg, "net"))
+		argp_error(state, "got '%s', expected net", arg);
+	/* What follows is for net. */
+	*at = state->next - 1;
+	state->next = state->argc;
+	return 0;
 }
 
 int sr_cli_bench(int argc, char **argv)
 {
+	static const struct argp bench_argp = { .parser = bench_parse,
+						.args_doc = "net [ARGUMENT...]",
+						.doc = bench_doc };
 	static char name[] = "slipring bench net";
+	int at = 0;
 
-	if (argc < 2 || strcmp(argv[1], "net")) {
-		fprintf(stderr, "Usage: slipring bench net SOCKET [OPTION...]\n"
-				"Try `slipring bench net --help'.\n");
+	if (argp_parse(&bench_argp, argc, argv, ARGP_IN_ORDER, NULL, &at) || !at)
 		return SR_EXIT_USAGE;
-	}
-	argv[1] = name;
-	return bench_net(argc - 1, argv + 1);
+	argv[at] = name;
+	return bench_net(argc - at, argv + at);
 }

@@ -17,6 +17,7 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #define WARM_UP_NS  300000000ull
 #define QUIET_NS    100000000ull  /* nothing more comes after so long without a frame */
@@ -139,6 +140,29 @@ static bool all_heard(const struct run *r)
 	return true;
 }
 
+/* Who has seen no frame has measured nothing, and zeros would look like a slow back-end. */
+static int nothing_came(const struct run *r, uint64_t foreign)
+{
+	const struct bench_options *o = r->options;
+	const char *socket = o->socket[0];
+
+	if (o->mode == BENCH_TX)
+		return sr_error_set(r->error, -ENODATA, "%s: the back-end took no frame", socket);
+	if (o->mode == BENCH_RX && r->n == 1)
+		return sr_error_set(
+			r->error, -ENODATA,
+			"%s: nobody sent: with --peer SOCKET2 this program does (%" PRIu64
+			" frames of others came)",
+			socket, foreign);
+	if (r->n == 1 && o->mode != BENCH_SELF)
+		return sr_error_set(r->error, -ENODATA,
+				    "nothing came back on %s: a switch needs --peer SOCKET2; a "
+				    "back-end that returns frames does not",
+				    socket);
+	return sr_error_set(r->error, -ENODATA, "%s: no frame came through in the time measured",
+			    socket);
+}
+
 /* Frames to and fro, until every side has got one. */
 static int hello(struct run *r)
 {
@@ -146,6 +170,8 @@ static int hello(struct run *r)
 	int rc;
 
 	for (; !all_heard(r); now = sr_now_ns()) {
+		if (now >= end && r->n == 1)
+			return nothing_came(r, 0);
 		if (now >= end)
 			return sr_error_set(
 				r->error, -ETIMEDOUT,
@@ -299,5 +325,5 @@ int bench_run(const struct bench_options *o, struct bench_client *clients, struc
 	 * another has sent. */
 	if (o->mode == BENCH_TX || (o->mode == BENCH_RX && r.n == 1))
 		res->lost = 0;
-	return rc;
+	return rc || res->frames ? rc : nothing_came(&r, res->foreign);
 }
