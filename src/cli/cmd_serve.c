@@ -70,7 +70,7 @@ int sr_cli_serve(int argc, char **argv)
 		return SR_EXIT_FAILED;
 	}
 	if (choice.check)
-		printf("%s: right, %u ports\n", choice.file, c.nports);
+		printf("%s: right, %u port%s\n", choice.file, c.nports, c.nports == 1 ? "" : "s");
 	else
 		code = sr_cli_run(&c);
 	sr_config_finish(&c);

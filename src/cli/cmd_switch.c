@@ -91,8 +91,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		argp_error(state, "unexpected '%s', expected only options such as --port", arg);
 	if (key == ARGP_KEY_END && sr_config_settle(c, &fault))
 		argp_error(state, "--%s: %s", option_names[fault.key], fault.text);
-	if (key == ARGP_KEY_END && !c->nports && !strcmp(c->control, "none"))
-		argp_error(state, "--control none without --port: there would never be a port");
 	return key == ARGP_KEY_END ? 0 : ARGP_ERR_UNKNOWN;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "config.h"
 #include "base.h"
+#include "yaml_marks.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -53,6 +55,13 @@ void sr_setting_option(unsigned i, char *to, size_t size)
 		snprintf(to, size, "control-%s", k->name);
 }
 
+void sr_setting_path(unsigned i, char *to, size_t size)
+{
+	const struct sr_key *k = &sr_settings[i];
+
+	snprintf(to, size, "%s%s%s", k->section ? k->section : "", k->section ? "." : "", k->name);
+}
+
 void sr_config_init(struct sr_config *c)
 {
 	*c = (struct sr_config){ .poll_us = 50, .log = SR_LOG_INFO };
@@ -63,6 +72,8 @@ void sr_config_finish(struct sr_config *c)
 	free(c->ports);
 	c->ports = NULL;
 	c->nports = 0;
+	sr_yaml_marks_destroy(c->marks);
+	c->marks = NULL;
 }
 
 int sr_config_add_port(struct sr_config *c, const struct sr_port_config *p, struct sr_error *e)
@@ -79,24 +90,60 @@ int sr_config_add_port(struct sr_config *c, const struct sr_port_config *p, stru
 	return 0;
 }
 
-int sr_config_clash(const struct sr_config *c, unsigned *key)
+int sr_port_config_clash(const struct sr_port_config *a, const struct sr_port_config *b)
 {
 	static const char *const unique[] = { "name", "socket", "interface" };
-	const struct sr_port_config *last = &c->ports[c->nports - 1];
 
+	for (unsigned u = 0; u < SR_ARRAY_LEN(unique); u++) {
+		int k = sr_key_find(sr_port_keys, SR_PORT_KEYS, unique[u]);
+		size_t at = sr_port_keys[k].offset;
+
+		if (((const char *)a)[at] && !strcmp((const char *)a + at, (const char *)b + at))
+			return k;
+	}
+	return -1;
+}
+
+int sr_config_clash(const struct sr_config *c, unsigned *key)
+{
 	for (unsigned i = 0; i + 1 < c->nports; i++) {
-		for (unsigned u = 0; u < SR_ARRAY_LEN(unique); u++) {
-			int k = sr_key_find(sr_port_keys, SR_PORT_KEYS, unique[u]);
-			const char *a = (const char *)last + sr_port_keys[k].offset;
-			const char *b = (const char *)&c->ports[i] + sr_port_keys[k].offset;
+		int k = sr_port_config_clash(&c->ports[c->nports - 1], &c->ports[i]);
 
-			if (*a && !strcmp(a, b)) {
-				*key = (unsigned)k;
-				return (int)i;
-			}
+		if (k >= 0) {
+			*key = (unsigned)k;
+			return (int)i;
 		}
 	}
 	return -1;
+}
+
+void sr_config_place(const struct sr_config *c, int port, int key, char *to, size_t size)
+{
+	const char *name = port >= 0 && key >= 0 ? sr_port_keys[key].name : "";
+	const char *dot = *name ? "." : "";
+	char path[64];
+
+	if (port < 0 && c->file)
+		sr_setting_path((unsigned)key, path, sizeof(path));
+	else if (port < 0)
+		sr_setting_option((unsigned)key, path, sizeof(path));
+	else
+		snprintf(path, sizeof(path), "ports[%d]%s%s", port, dot, name);
+	if (c->file)
+		snprintf(to, size, "%.150s:%u: key '%s'", c->file,
+			 sr_yaml_marks_line(c->marks, path), path);
+	else if (port < 0)
+		snprintf(to, size, "--%s", path);
+	else if (*name)
+		snprintf(to, size, "port %s: key '%s'", c->ports[port].name, name);
+	else
+		snprintf(to, size, "port %s", c->ports[port].name);
+}
+
+static int settle_fault(struct sr_fault *fault, const char *setting)
+{
+	fault->key = sr_key_find(sr_settings, SR_SETTINGS, setting);
+	return -EINVAL;
 }
 
 int sr_config_settle(struct sr_config *c, struct sr_fault *fault)
@@ -104,13 +151,22 @@ int sr_config_settle(struct sr_config *c, struct sr_fault *fault)
 	if (!c->threads)
 		c->threads = c->cpus.n ? c->cpus.n : 1;
 	if (c->cpus.n && c->cpus.n != c->threads) {
-		fault->key = sr_key_find(sr_settings, SR_SETTINGS, "cpus");
 		snprintf(fault->text, sizeof(fault->text),
-			 "names %u CPUs for %u threads, expected one for each", c->cpus.n,
-			 c->threads);
-		return -EINVAL;
+			 "names %u CPU%s for %u thread%s, expected one for each", c->cpus.n,
+			 c->cpus.n == 1 ? "" : "s", c->threads, c->threads == 1 ? "" : "s");
+		return settle_fault(fault, "cpus");
+	}
+	if (!c->nports && !strcmp(c->control, "none")) {
+		snprintf(fault->text, sizeof(fault->text),
+			 "got 'none' without any port: there would never be one");
+		return settle_fault(fault, "socket");
 	}
 	return 0;
+}
+
+bool sr_group_exists(const char *name)
+{
+	return getgrnam(name) != NULL;
 }
 
 int sr_control_path_default(char *to, size_t size, struct sr_error *e)

@@ -11,6 +11,8 @@
 #include <slipring/error.h>
 #include <slipring/vhost_user.h>
 
+#include <stdbool.h>
+
 #define SR_SOCKET_PATH_MAX 107u /* sun_path, its NUL left out */
 #define SR_PORT_NAME_MAX   63u
 #define SR_GROUP_NAME_MAX  63u
@@ -58,6 +60,8 @@ void sr_port_keys_list(const char *type, char *to, size_t size);
 
 const char *sr_port_type_name(enum sr_port_type type);
 
+struct sr_yaml_marks;
+
 struct sr_config {
 	uint32_t threads; /* 0 = as many as cpus, or 1 */
 	struct sr_cpus cpus;
@@ -69,33 +73,47 @@ struct sr_config {
 	uint32_t mac_limit, age_s, wait_us;
 	struct sr_port_config *ports;
 	unsigned nports;
+	/* Where it came from, for what is found wrong later; NULL: the command line. */
+	const char *file;
+	struct sr_yaml_marks *marks;
 };
 
 /* The settings beside the ports. */
 #define SR_SETTINGS 10u
 extern const struct sr_key sr_settings[SR_SETTINGS];
 
-/* The option of the command line that means setting i: "--control-group". */
+/* The option of the command line that means setting i: "--control-group", its dashes left
+ * out. In the file it is called by its path: "control.group". */
 void sr_setting_option(unsigned i, char *to, size_t size);
+void sr_setting_path(unsigned i, char *to, size_t size);
 
 /* Defaults, without ports. */
 void sr_config_init(struct sr_config *c);
 void sr_config_finish(struct sr_config *c);
 int sr_config_add_port(struct sr_config *c, const struct sr_port_config *p, struct sr_error *e);
 
+/* How whoever wrote it calls a setting (`port` -1) or a key of a port (`key` -1: the port):
+ * "--cpus", "port a: key 'socket'" or "FILE:LINE: key 'ports[0].socket'". */
+void sr_config_place(const struct sr_config *c, int port, int key, char *to, size_t size);
+
+/* The index of the key that no two ports may have the same of and these two have, or -1. */
+int sr_port_config_clash(const struct sr_port_config *a, const struct sr_port_config *b);
+
 /* Which of the ports before the last has the same name, socket or interface, if any: its
  * index and, in *key, the index of the key that clashes; else -1. */
 int sr_config_clash(const struct sr_config *c, unsigned *key);
 
-/* What concerns more than one setting; makes `threads` a number. The fault names a
- * setting. */
+/* What concerns more than one setting, the ports known; makes `threads` a number. The fault
+ * names a setting. */
 int sr_config_settle(struct sr_config *c, struct sr_fault *fault);
 
 /* Reads a YAML file. An error reads "FILE:LINE: key 'ports[1].mode': got 'x', expected
- * server or client". On failure nothing is left to finish. */
+ * server or client". On failure nothing is left to finish. `path` must outlive the config. */
 int sr_config_load(const char *path, struct sr_config *c, struct sr_error *e);
 int sr_config_load_text(const char *path, const char *text, size_t len, struct sr_config *c,
 			struct sr_error *e);
+
+bool sr_group_exists(const char *name);
 
 /* Where the control socket is when nobody says: /run/slipring.sock for root, else
  * $XDG_RUNTIME_DIR/slipring.sock. -ENOENT when there is no such place. */

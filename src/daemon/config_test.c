@@ -110,7 +110,7 @@ static void a_wrong_value_is_named_with_line_and_expectation(void **state)
 	refused("cpus: [3-1]\n",
 		"f.yaml:1: key 'cpus': got '3-1', expected up to 64 CPU numbers such as 0,2-3");
 	refused("threads: 2\ncpus: [1]\n",
-		"f.yaml:2: key 'cpus': names 1 CPUs for 2 threads, expected one for each");
+		"f.yaml:2: key 'cpus': names 1 CPU for 2 threads, expected one for each");
 	refused("ports:\n- type: tap\n  name: a\n- type: vhost-user\n  name: b\n  socket: /s\n"
 		"  mode: x\n",
 		"f.yaml:7: key 'ports[1].mode': got 'x', expected server or client");

@@ -213,11 +213,6 @@ static int refuse_shape(const struct place *at, enum cyaml_err err, const struct
 	return refuse_at(at, c->path, text);
 }
 
-static void setting_path(const struct sr_key *k, char *to, size_t size)
-{
-	snprintf(to, size, "%s%s%s", k->section ? k->section : "", k->section ? "." : "", k->name);
-}
-
 static const char *raw_setting(const struct raw *r, unsigned i)
 {
 	const char *section = sr_settings[i].section;
@@ -250,13 +245,9 @@ static int take_settings(const struct raw *r, struct sr_config *c, const struct 
 			join_cpus(r, cpus, sizeof(cpus));
 			text = cpus;
 		}
-		setting_path(&sr_settings[i], path, sizeof(path));
+		sr_setting_path(i, path, sizeof(path));
 		if (text && sr_key_store(&sr_settings[i], c, text, &fault))
 			return refuse_at(at, path, fault.text);
-	}
-	if (sr_config_settle(c, &fault)) {
-		setting_path(&sr_settings[fault.key], path, sizeof(path));
-		return refuse_at(at, path, fault.text);
 	}
 	return 0;
 }
@@ -290,13 +281,24 @@ static int take_port(const struct raw_port *r, unsigned i, struct sr_config *c,
 	return refuse_at(at, path, text);
 }
 
+static int settle(struct sr_config *c, const struct place *at)
+{
+	struct sr_fault fault;
+	char path[KEY_TEXT];
+
+	if (!sr_config_settle(c, &fault))
+		return 0;
+	sr_setting_path((unsigned)fault.key, path, sizeof(path));
+	return refuse_at(at, path, fault.text);
+}
+
 static int take_all(const struct raw *r, struct sr_config *c, const struct place *at)
 {
 	int err = take_settings(r, c, at);
 
 	for (unsigned i = 0; !err && i < r->ports_count; i++)
 		err = take_port(&r->ports[i], i, c, at);
-	return err;
+	return err ? err : settle(c, at);
 }
 
 static int load_marked(const struct place *at, const char *text, size_t len, struct sr_config *c)
@@ -336,7 +338,8 @@ int sr_config_load_text(const char *path, const char *text, size_t len, struct s
 	if (!marks)
 		return sr_error_set(e, inner.code, "%s:%.400s", path, inner.text);
 	err = load_marked(&at, text, len, c);
-	sr_yaml_marks_destroy(marks);
+	c->file = path;
+	c->marks = marks;
 	if (err)
 		sr_config_finish(c);
 	return err;

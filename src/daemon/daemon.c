@@ -23,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TICK_NS 1000000000ull
@@ -77,21 +78,51 @@ struct sr_daemon_port *sr_daemon_port_find(struct sr_daemon *d, const char *name
 	return p;
 }
 
-int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *c, struct sr_error *e)
+/* The same file by another path, too: one of them may be relative. */
+static bool same_socket(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	if (!*a || !*b)
+		return false;
+	return !strcmp(a, b) ||
+	       (!stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino);
+}
+
+/* What is ours is told by looking at what we have: its socket, asked, would take us for a
+ * front-end. */
+static int check_clash(struct sr_daemon *d, const struct sr_port_config *c, int *key,
+		       struct sr_error *e)
+{
+	for (const struct sr_daemon_port *p = d->ports; p; p = p->next) {
+		*key = sr_port_config_clash(c, &p->config);
+		if (*key < 0 && same_socket(c->socket, p->config.socket))
+			*key = sr_key_find(sr_port_keys, SR_PORT_KEYS, "socket");
+		if (*key >= 0)
+			return sr_error_set(e, -EEXIST, "port %s has this already", p->config.name);
+	}
+	*key = sr_key_find(sr_port_keys, SR_PORT_KEYS, "socket");
+	if (d->ctl && same_socket(c->socket, d->config.control))
+		return sr_error_set(e, -EEXIST, "this is the daemon's control socket");
+	*key = -1;
+	return 0;
+}
+
+int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *c, int *key,
+		       struct sr_error *e)
 {
 	struct sr_daemon_port **end = &d->ports;
-	struct sr_error inner;
+	int err = check_clash(d, c, key, e);
 
-	if (sr_daemon_port_find(d, c->name))
-		return sr_error_set(e, -EEXIST, "a port named %s is there already", c->name);
+	if (err)
+		return err;
 	if (d->nports == SR_PORTS_MAX)
-		return sr_error_set(e, -ENOSPC, "port %s: there are %u ports, as many as can be",
-				    c->name, d->nports);
+		return sr_error_set(e, -ENOSPC, "there are %u ports, as many as can be", d->nports);
 	while (*end)
 		end = &(*end)->next;
-	*end = sr_daemon_port_create(c, &d->site, d->next_worker, &inner);
+	*end = sr_daemon_port_create(c, &d->site, d->next_worker, key, e);
 	if (!*end)
-		return sr_error_set(e, inner.code, "port %s: %.400s", c->name, inner.text);
+		return e ? e->code : -ENOMEM;
 	d->nports++;
 	d->next_worker = (d->next_worker + 1) % d->site.nworkers;
 	ports_changed(&d->site);
@@ -127,10 +158,35 @@ static void raise_fd_limit(void)
 		       strerror(errno));
 }
 
-static int create_loops(struct sr_daemon *d, struct sr_error *e)
+static void setting_place(const struct sr_config *c, const char *section, const char *name,
+			  char *to, size_t size)
 {
-	const struct sr_config *c = &d->config;
+	for (unsigned i = 0; i < SR_SETTINGS; i++) {
+		const struct sr_key *k = &sr_settings[i];
+
+		if (!strcmp(k->section ? k->section : "", section) && !strcmp(k->name, name))
+			sr_config_place(c, -1, (int)i, to, size);
+	}
+}
+
+/* A loop knows nothing of the setting that its CPU comes from. */
+static int worker_failed(const struct sr_config *c, int cpu, const struct sr_error *why,
+			 struct sr_error *e)
+{
+	char place[256];
+
+	if (cpu < 0 || why->code != -EINVAL)
+		return sr_error_set(e, why->code, "%s", why->text);
+	setting_place(c, "", "cpus", place, sizeof(place));
+	return sr_error_set(e, why->code,
+			    "%s: got %d: there is no such CPU, or this process may not use it",
+			    place, cpu);
+}
+
+static int create_loops(struct sr_daemon *d, const struct sr_config *c, struct sr_error *e)
+{
 	struct sr_loop_config control = { .name = "slipring", .cpu = -1 };
+	struct sr_error why;
 
 	d->site.control = sr_loop_create(&control, e);
 	if (!d->site.control)
@@ -142,12 +198,12 @@ static int create_loops(struct sr_daemon *d, struct sr_error *e)
 					     .poll_us = c->poll_us };
 
 		snprintf(name, sizeof(name), "slipring-%u", i);
-		d->site.workers[i] = sr_loop_create(&lc, e);
+		d->site.workers[i] = sr_loop_create(&lc, &why);
 		if (!d->site.workers[i])
-			return -1;
+			return worker_failed(c, lc.cpu, &why, e);
 		d->site.nworkers++;
-		if (sr_loop_spawn(d->site.workers[i], e))
-			return -1;
+		if (sr_loop_spawn(d->site.workers[i], &why))
+			return worker_failed(c, lc.cpu, &why, e);
 	}
 	return 0;
 }
@@ -167,9 +223,42 @@ static int create_switch(struct sr_daemon *d, struct sr_error *e)
 	return 0;
 }
 
-static int create_control(struct sr_daemon *d, struct sr_error *e)
+/* Says what the path is for and what to do: mostly another daemon is there. */
+static int control_failed(const struct sr_config *c, const char *path, const struct sr_error *why,
+			  struct sr_error *e)
+{
+	const char *option = c->file ? "control.socket" : "--control", *advice = ":";
+	/* The text begins with the path when it is about it. */
+	bool named = !strncmp(why->text, path, strlen(path));
+	char place[256] = "";
+
+	if (c->file) {
+		setting_place(c, "control", "socket", place, sizeof(place) - 2);
+		strcat(place, ": ");
+	}
+	if (why->code == -EADDRINUSE)
+		advice = ": is a daemon running already?";
+	else if (why->code == -ENOENT)
+		advice = ": its directory must be there;";
+	return sr_error_set(e, why->code, "%scontrol socket %s%s%.200s%s give %s another path",
+			    place, named ? "" : path, named ? "" : ": ", why->text, advice, option);
+}
+
+static int check_control_group(const struct sr_config *c, struct sr_error *e)
+{
+	char place[256];
+
+	if (!c->control_group[0] || sr_group_exists(c->control_group))
+		return 0;
+	setting_place(c, "control", "group", place, sizeof(place));
+	return sr_error_set(e, -ENOENT, "%s: got '%s', expected a group of this system", place,
+			    c->control_group);
+}
+
+static int create_control(struct sr_daemon *d, const struct sr_config *given, struct sr_error *e)
 {
 	struct sr_config *c = &d->config;
+	struct sr_error why;
 	struct sr_ctl_server_config cc = { .loop = d->site.control,
 					   .path = c->control,
 					   .permissions = c->control_permissions,
@@ -182,21 +271,30 @@ static int create_control(struct sr_daemon *d, struct sr_error *e)
 		return -1;
 	if (!cc.permissions)
 		cc.permissions = 0600;
-	d->ctl = sr_ctl_server_create(&cc, e);
-	if (!d->ctl)
+	if (check_control_group(given, e))
 		return -1;
+	d->ctl = sr_ctl_server_create(&cc, &why);
+	if (!d->ctl)
+		return control_failed(given, c->control, &why, e);
 	sr_log(SR_LOG_INFO, "control", "listening on %s", c->control);
 	return 0;
 }
 
 static int create_parts(struct sr_daemon *d, const struct sr_config *c, struct sr_error *e)
 {
+	struct sr_error why;
+	char place[256];
+	int key;
+
 	raise_fd_limit();
-	if (create_loops(d, e) || create_switch(d, e) || create_control(d, e))
+	if (create_loops(d, c, e) || create_switch(d, e) || create_control(d, c, e))
 		return -1;
-	for (unsigned i = 0; i < c->nports; i++)
-		if (sr_daemon_port_add(d, &c->ports[i], e))
-			return -1;
+	for (unsigned i = 0; i < c->nports; i++) {
+		if (!sr_daemon_port_add(d, &c->ports[i], &key, &why))
+			continue;
+		sr_config_place(c, (int)i, key, place, sizeof(place));
+		return sr_error_set(e, why.code, "%s: %.250s", place, why.text);
+	}
 	return 0;
 }
 
@@ -211,6 +309,8 @@ struct sr_daemon *sr_daemon_create(const struct sr_config *c, struct sr_error *e
 	d->config = *c;
 	d->config.ports = NULL;
 	d->config.nports = 0;
+	d->config.file = NULL;
+	d->config.marks = NULL;
 	d->site.changed = ports_changed;
 	d->started_ns = sr_now_ns();
 	sr_log_level((enum sr_log_level)c->log);

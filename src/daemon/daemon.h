@@ -22,8 +22,10 @@ int sr_daemon_run(struct sr_daemon *d, struct sr_error *e);
 void sr_daemon_destroy(struct sr_daemon *d);
 
 /* All of the following from the control loop, or while sr_daemon_run does not run.
- * -EEXIST, -ENOENT, -ENOSPC and the errors of the system. */
-int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *p, struct sr_error *e);
+ * -EEXIST, -ENOENT, -ENOSPC and the errors of the system. *key becomes the index of the key
+ * of the port that is to blame, or -1; the text leaves out both. */
+int sr_daemon_port_add(struct sr_daemon *d, const struct sr_port_config *p, int *key,
+		       struct sr_error *e);
 int sr_daemon_port_remove(struct sr_daemon *d, const char *name, struct sr_error *e);
 
 struct sr_daemon_port *sr_daemon_port_find(struct sr_daemon *d, const char *name);

@@ -3,6 +3,7 @@
 #include "base.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void nothing(void *ctx)
@@ -42,16 +43,34 @@ static int create_net(struct sr_daemon_port *p, struct sr_error *e)
 	return 0;
 }
 
+/* The tap names itself first; whoever reports this names the port. */
+static int tap_failed(const struct sr_daemon_port *p, const struct sr_error *why,
+		      struct sr_error *e)
+{
+	bool denied = why->code == -EACCES || why->code == -EPERM;
+	const char *text = why->text, *advice = "";
+	char own[SR_PORT_NAME_MAX + 8];
+
+	snprintf(own, sizeof(own), "tap %s: ", p->config.name);
+	if (!strncmp(text, own, strlen(own)))
+		text += strlen(own);
+	if (denied && !strncmp(text, "/dev/net/tun", 12))
+		advice = "; a tap needs the right to open it and CAP_NET_ADMIN, or a tap made for "
+			 "this user: ip tuntap add mode tap name NAME user USER";
+	return sr_error_set(e, why->code, "%.300s%s", text, advice);
+}
+
 static int create_tap(struct sr_daemon_port *p, unsigned first_worker, struct sr_error *e)
 {
 	const struct sr_daemon_site *site = p->site;
 	struct sr_tap_config tc = { .name = p->config.name,
 				    .interface = p->config.interface,
 				    .loop = site->workers[first_worker % site->nworkers] };
+	struct sr_error why;
 
-	p->tap = sr_tap_create(&tc, e);
+	p->tap = sr_tap_create(&tc, &why);
 	if (!p->tap)
-		return -1;
+		return tap_failed(p, &why, e);
 	p->port = sr_tap_port(p->tap);
 	p->connected = true;
 	return 0;
@@ -79,6 +98,20 @@ static int create_back_end(struct sr_daemon_port *p, unsigned first_worker, stru
 	return p->back_end ? 0 : -1;
 }
 
+static int check_group(const struct sr_daemon_port *p, struct sr_error *e)
+{
+	const char *group = p->config.group;
+
+	if (!*group || sr_group_exists(group))
+		return 0;
+	return sr_error_set(e, -ENOENT, "got '%s', expected a group of this system", group);
+}
+
+static int key_index(const char *name)
+{
+	return sr_key_find(sr_port_keys, SR_PORT_KEYS, name);
+}
+
 static void log_start(const struct sr_daemon_port *p)
 {
 	const char *name = p->config.name;
@@ -93,23 +126,32 @@ static void log_start(const struct sr_daemon_port *p)
 
 struct sr_daemon_port *sr_daemon_port_create(const struct sr_port_config *c,
 					     struct sr_daemon_site *site, unsigned first_worker,
-					     struct sr_error *e)
+					     int *key, struct sr_error *e)
 {
 	struct sr_daemon_port *p = calloc(1, sizeof(*p));
 	bool tap = c->type == SR_PORT_TAP;
 
+	*key = -1;
 	if (!p) {
 		sr_error_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	p->config = *c;
 	p->site = site;
-	if (tap ? create_tap(p, first_worker, e) : create_net(p, e))
+	if (check_group(p, e)) {
+		*key = key_index("group");
 		goto free_port;
+	}
+	if (tap ? create_tap(p, first_worker, e) : create_net(p, e)) {
+		*key = tap ? key_index("interface") : -1;
+		goto free_port;
+	}
 	if (sr_switch_attach(site->sw, p->port, e))
 		goto destroy_device;
-	if (!tap && create_back_end(p, first_worker, e))
+	if (!tap && create_back_end(p, first_worker, e)) {
+		*key = key_index("socket");
 		goto detach;
+	}
 	log_start(p);
 	return p;
 detach:

@@ -37,10 +37,11 @@ struct sr_daemon_port {
 };
 
 /* Attached to the switch and listening, connecting or up; served from worker
- * `first_worker` on. NULL with *e filled. */
+ * `first_worker` on. NULL with *e filled and, in *key, the index of the key that
+ * is to blame, or -1. */
 struct sr_daemon_port *sr_daemon_port_create(const struct sr_port_config *c,
 					     struct sr_daemon_site *site, unsigned first_worker,
-					     struct sr_error *e);
+					     int *key, struct sr_error *e);
 /* Ends the session and takes the port off while the other ports carry on. NULL is allowed. */
 void sr_daemon_port_destroy(struct sr_daemon_port *p);
 

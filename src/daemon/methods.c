@@ -14,15 +14,38 @@ static json_t *from_error(struct sr_rpc_error *to, const struct sr_error *e)
 	return sr_rpc_fail(to, SR_RPC_FAILED, "%s", e->text);
 }
 
+static void wrong_type(struct sr_rpc_error *to, const char *key, const json_t *got)
+{
+	char *text = got ? json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+
+	sr_rpc_fail(to, SR_RPC_PARAMS, "key '%s': %s%.100s, expected a string", key,
+		    got ? "got " : "missing", text ? text : "");
+	free(text);
+}
+
 static const char *text_param(const json_t *params, const char *key, struct sr_rpc_error *e)
 {
 	const json_t *v = json_object_get(params, key);
 
 	if (json_is_string(v))
 		return json_string_value(v);
-	sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': %s, expected a string", key,
-		    v ? "got something else" : "missing");
+	wrong_type(e, key, v);
 	return NULL;
+}
+
+/* "a, b, c", cut where it gets long. */
+static void list_ports(struct sr_daemon *d, char *to, size_t size)
+{
+	to[0] = '\0';
+	for (struct sr_daemon_port *p = sr_daemon_ports(d); p; p = p->next) {
+		size_t used = strlen(to);
+		bool room = used + strlen(p->config.name) + sizeof(", , ...") <= size;
+
+		snprintf(to + used, size - used, "%s%s", used ? ", " : "",
+			 room ? p->config.name : "...");
+		if (!room)
+			return;
+	}
 }
 
 static struct sr_daemon_port *port_param(struct sr_daemon *d, const json_t *params,
@@ -30,10 +53,14 @@ static struct sr_daemon_port *port_param(struct sr_daemon *d, const json_t *para
 {
 	const char *name = text_param(params, "name", e);
 	struct sr_daemon_port *p = name ? sr_daemon_port_find(d, name) : NULL;
+	char list[256];
 
-	if (name && !p)
-		sr_rpc_fail(e, SR_RPC_NO_PORT, "no port named %.64s", name);
-	return p;
+	if (!name || p)
+		return p;
+	list_ports(d, list, sizeof(list));
+	sr_rpc_fail(e, SR_RPC_NO_PORT, "no port named '%.64s', %s%s", name,
+		    *list ? "expected one of " : "there are none", list);
+	return NULL;
 }
 
 static json_t *version(void *ctx, const json_t *params, struct sr_rpc_error *e)
@@ -79,7 +106,7 @@ static int port_values(const json_t *params, const char *values[SR_PORT_KEYS],
 			continue;
 		/* 660 would be a decimal number in JSON, and no permissions. */
 		if (!json_is_integer(v) || k->kind == SR_KEY_OCTAL) {
-			sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': expected a string", k->name);
+			wrong_type(e, k->name, v);
 			return -EINVAL;
 		}
 		snprintf(numbers[i], sizeof(numbers[i]), "%lld", (long long)json_integer_value(v));
@@ -95,6 +122,7 @@ static json_t *port_add(void *ctx, const json_t *params, struct sr_rpc_error *e)
 	struct sr_port_config c;
 	struct sr_fault fault;
 	struct sr_error err;
+	int key;
 
 	if (port_values(params, values, numbers, e))
 		return NULL;
@@ -103,8 +131,10 @@ static json_t *port_add(void *ctx, const json_t *params, struct sr_rpc_error *e)
 				   fault.text);
 	if (sr_daemon_port_find(ctx, c.name))
 		return sr_rpc_fail(e, SR_RPC_EXISTS, "a port named %s is there already", c.name);
-	if (sr_daemon_port_add(ctx, &c, &err))
-		return from_error(e, &err);
+	if (sr_daemon_port_add(ctx, &c, &key, &err))
+		return key < 0 ? sr_rpc_fail(e, SR_RPC_FAILED, "port %s: %s", c.name, err.text)
+			       : sr_rpc_fail(e, SR_RPC_FAILED, "port %s: key '%s': %s", c.name,
+					     sr_port_keys[key].name, err.text);
 	return sr_port_report_long(sr_daemon_port_find(ctx, c.name));
 }
 
@@ -172,6 +202,9 @@ static json_t *log_level(void *ctx, const json_t *params, struct sr_rpc_error *e
 		return sr_rpc_fail(e, SR_RPC_PARAMS,
 				   "key 'level': got '%.64s', expected error, warn, info or debug",
 				   name);
+	/* Said whatever is shown before and after: it explains why lines begin or end. */
+	sr_log_level(SR_LOG_INFO);
+	sr_log(SR_LOG_INFO, "slipring", "log level %s from now on", name);
 	sr_log_level((enum sr_log_level)level);
 	return json_pack("{s:s}", "level", name);
 }

@@ -88,6 +88,7 @@ static void add_vhost_user(json_t *j, const struct sr_daemon_port *p, bool all)
 	struct sr_net_info n = sr_net_info(p->net);
 
 	sr_vhost_user_info(p->back_end, &v);
+	json_object_set_new(j, "plugged", json_boolean(!p->unplugged));
 	json_object_set_new(j, "queues", json_integer(v.queues_started));
 	json_object_set_new(j, "regions", json_integer(v.mem ? sr_mem_region_count(v.mem) : 0));
 	json_object_set_new(j, "sessions", json_integer((json_int_t)v.sessions));
@@ -101,8 +102,7 @@ static void add_vhost_user(json_t *j, const struct sr_daemon_port *p, bool all)
 	json_object_set_new(j, "pairs_offered", json_integer(p->config.queues));
 	json_object_set_new(j, "pairs_running", json_integer(n.pairs_running));
 	json_object_set_new(j, "mac", sr_mac_report(n.mac));
-	json_object_set_new(j, "mtu", json_integer(n.mtu));
-	json_object_set_new(j, "plugged", json_boolean(!p->unplugged));
+	json_object_set_new(j, "mtu", n.mtu ? json_integer(n.mtu) : json_null());
 	json_object_set_new(j, "features_mask", json_sprintf("0x%" PRIx64, v.features));
 	json_object_set_new(j, "features", bit_names(v.features, sr_net_feature_name));
 	json_object_set_new(j, "protocol_features",

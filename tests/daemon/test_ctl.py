@@ -78,8 +78,10 @@ def test_adding_and_removing_leaks_nothing(switch, place):
     ("vhost-user,name=a,socket=/tmp/x.sock", "a port named a is there already"),
     ("vhost-user,name=c", "key 'socket': missing, a vhost-user port needs it"),
     ("vhost-user,name=c,socket=/tmp/x,mtu=9", "key 'mtu': got '9', expected a number from 68"),
+    ("vhost-user,name=c,socket=/tmp/x.sock,group=no/such",
+     "port c: key 'group': got 'no/such', expected a group of this system"),
     ("vhost-user,name=c,size=9", "unknown key 'size', expected one of name, socket"),
-    ("vhost-user,name=c,socket=/no/such/place/x", "port c: /no/such/place/x: No such file"),
+    ("vhost-user,name=c,socket=/no/such/place/x", "port c: key 'socket': /no/such/place/x: No such file"),
 ])
 def test_what_cannot_be_added_is_explained(switch, spec, text):
     answer = switch.ctl("add", spec)
@@ -91,7 +93,21 @@ def test_what_cannot_be_added_is_explained(switch, spec, text):
 def test_ports_that_are_not_there_are_named(switch):
     for words in (["port", "x"], ["remove", "x"], ["link", "x", "up"]):
         answer = switch.ctl(*words)
-        assert (answer.returncode, answer.stderr) == (1, "slipring ctl: no port named x\n")
+        assert (answer.returncode, answer.stderr) == (
+            1, "slipring ctl: no port named 'x', expected one of a, b\n")
+    switch.ctl("remove", "a")
+    switch.ctl("remove", "b")
+    assert "no port named 'x', there are none" in switch.ctl("port", "x").stderr
+
+
+def test_a_socket_of_its_own_is_known_without_asking(switch, place):
+    os.symlink(place, place / "link")
+    for path in (place / "a.sock", place / "link" / "a.sock"):
+        answer = switch.ctl("add", f"vhost-user,name=c,socket={path}")
+        assert "port c: key 'socket': port a has this already" in answer.stderr
+    answer = switch.ctl("add", f"vhost-user,name=c,socket={switch.control}")
+    assert "key 'socket': this is the daemon's control socket" in answer.stderr
+    assert switch.port("a")["sessions"] == 0
 
 
 def test_the_cable_is_plugged_and_unplugged(switch):
@@ -107,6 +123,7 @@ def test_the_log_gets_louder_and_quieter(switch):
     assert switch.ctl("log", "error").returncode == 0
     switch.ctl("remove", "a")
     assert "port removed" not in switch.log()
+    assert "info  slipring: log level error from now on" in switch.log()
     assert switch.ctl("log", "info").returncode == 0
     switch.ctl("remove", "b")
     switch.logs("b: port removed")
@@ -139,7 +156,9 @@ def test_numbers_may_be_numbers_in_json(switch, place):
     assert reply["result"]["mtu"] == 1500
     reply, = rpc(switch, call("port.add", type="vhost-user", name="d", permissions=660,
                               socket=f"{place}/d.sock"))
-    assert reply["error"] == {"code": -32602, "message": "key 'permissions': expected a string"}
+    assert reply["error"] == {"code": -32602, "message": "key 'permissions': got 660, expected a string"}
+    reply, = rpc(switch, call("port.show", name=[1]))
+    assert reply["error"]["message"] == "key 'name': got [1], expected a string"
 
 
 def test_each_error_has_its_code(switch, place):

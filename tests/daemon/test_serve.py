@@ -72,6 +72,42 @@ def test_an_error_names_file_line_key_and_expectation(write, old, new, error):
         assert answer.stderr == f"slipring: {path}:{error}\n"
 
 
+@pytest.mark.parametrize("old, new, error", [
+    ("PLACE/a.sock", "PLACE/no/a.sock",
+     "9: key 'ports[0].socket': PLACE/no/a.sock: No such file or directory"),
+    ("    mac: 52:54:00:12:34:56", "    group: no/such",
+     "10: key 'ports[0].group': got 'no/such', expected a group of this system"),
+    ("threads: 2", "cpus: [4000]", "1: key 'cpus': got 4000: there is no such CPU, or this "
+     "process may not use it"),
+    ("PLACE/control.sock", "PLACE/no/c.sock", "4: key 'control.socket': control socket "
+     "PLACE/no/c.sock: No such file or directory: its directory must be there; give "
+     "control.socket another path"),
+    ("  permissions: 0660", "  group: no/such",
+     "5: key 'control.group': got 'no/such', expected a group of this system"),
+])
+def test_what_fails_only_at_the_start_names_its_key_too(place, write, old, new, error):
+    assert old in GOOD
+    path = write(GOOD.replace(old, new))
+    assert run("serve", "--check", path).returncode == 0
+    answer = run("serve", path)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1] == f"slipring: {path}:{error}".replace(
+        "PLACE", str(place))
+
+
+def test_a_switch_that_could_never_have_a_port_is_refused(write):
+    path = write("control:\n  socket: none\n")
+    answer = run("serve", "--check", path)
+    assert answer.returncode == 1
+    assert answer.stderr == (f"slipring: {path}:2: key 'control.socket': got 'none' without any "
+                             "port: there would never be one\n")
+
+
+def test_one_port_is_one_port(write):
+    path = write("ports: [{type: tap, name: t}]\n")
+    assert run("serve", "--check", path).stdout == f"{path}: right, 1 port\n"
+
+
 def test_text_that_is_no_yaml_is_told_its_line(write):
     answer = run("serve", "--check", write("threads: 2\nports: [}\n"))
     assert answer.returncode == 1

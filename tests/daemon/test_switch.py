@@ -69,7 +69,8 @@ def test_sockets_left_by_a_killed_daemon_are_replaced(switch, start, place):
 def test_the_sockets_of_a_living_daemon_are_never_taken(switch, place):
     other = run("switch", "--control", place / "control.sock")
     assert other.returncode == 1
-    assert f"{place}/control.sock: another process listens there" in other.stderr
+    assert (f"control socket {place}/control.sock: another process listens there: is a daemon "
+            "running already? give --control another path") in other.stderr
     other = run("switch", "--control", "none", "--port",
                 f"vhost-user,name=x,socket={place}/a.sock")
     assert other.returncode == 1
@@ -96,6 +97,12 @@ def test_a_port_that_fails_at_start_leaves_nothing_behind(place):
     assert answer.returncode == 1
     assert f"{place}/no/such/b.sock" in answer.stderr
     assert list(place.iterdir()) == []
+
+
+def test_a_cpu_that_is_not_there_is_named(place):
+    answer = run("switch", "--control", place / "c.sock", "--cpus", "4000")
+    assert answer.returncode == 1
+    assert "slipring: --cpus: got 4000: there is no such CPU" in answer.stderr
 
 
 def test_a_client_tries_until_somebody_listens_and_again_after(start, place):
@@ -126,10 +133,10 @@ def test_wrong_words_are_refused_with_what_was_expected(place):
     refused("key 'socket': port a has this already", "--port", f"vhost-user,name=a,{sock}",
             "--port", f"vhost-user,name=b,{sock}")
     refused("--threads: got '0', expected a number from 1 to 64", "--threads", "0")
-    refused("--cpus: names 1 CPUs for 2 threads", "--threads", "2", "--cpus", "0")
+    refused("--cpus: names 1 CPU for 2 threads", "--threads", "2", "--cpus", "0")
     refused("--log: got 'all', expected error, warn, info or debug", "--log", "all")
     refused("unexpected 'port'", "port")
-    refused("--control none without --port")
+    refused("--control: got 'none' without any port: there would never be one")
     assert list(place.iterdir()) == []
 
 
