@@ -153,8 +153,12 @@ static int dispatch(struct sr_session *s, const struct sr_vu_row *row, struct sr
 static int handle(struct sr_session *s, struct sr_vu_message *m)
 {
 	const struct sr_vu_row *row = sr_vu_front_row(m->request);
-	int r = dispatch(s, row, m);
+	char name[24];
+	int r;
 
+	sr_log(SR_LOG_DEBUG, s->device->name, "%s: %s, %u bytes, %u fds", s->peer,
+	       sr_vu_name(row, m->request, name), (unsigned)m->size, m->nfds);
+	r = dispatch(s, row, m);
 	if (r == SR_VU_REPLIED)
 		return 0;
 	if (r == SR_VU_DONE)
@@ -179,6 +183,7 @@ static void shut(struct sr_session *s)
 	assert(s->open);
 	s->open = false;
 	sr_watch_destroy(s->watch);
+	sr_timer_destroy(s->hint);
 	sr_vu_queues_stop(s);
 	s->device->session = NULL;
 	for (unsigned i = 0; i < s->nqueues; i++)
@@ -321,6 +326,10 @@ struct sr_session *sr_session_begin(const struct sr_session_config *c, int fd, s
 	atomic_init(&s->references, 1);
 	sr_vu_channel_init(&s->channel, fd);
 	name_peer(s);
+	if (!sr_session_hint_init(s)) {
+		sr_error_set(e, -ENOMEM, "%s: session: out of memory", c->device->name);
+		goto fail;
+	}
 	s->watch = sr_watch_create(c->control, fd, EPOLLIN, readable, s, e);
 	if (!s->watch)
 		goto fail;
@@ -330,6 +339,7 @@ struct sr_session *sr_session_begin(const struct sr_session_config *c, int fd, s
 	return s;
 fail:
 	if (s) {
+		sr_timer_destroy(s->hint);
 		sr_mem_destroy(s->mem);
 		free(s->queues);
 	}

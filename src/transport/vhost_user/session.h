@@ -44,7 +44,8 @@ struct sr_vu_queue {
 	bool running;		  /* written on `loop`, while the control loop waits */
 	bool spin;		  /* no kick fd: the ring must be polled. As `running` */
 	bool call_is_socket, err_is_socket;
-	bool waiting; /* stopped until memory that holds it comes; said so in the log */
+	_Atomic bool moved; /* something has come through it */
+	bool waiting;	    /* stopped until memory that holds it comes; said so in the log */
 
 	_Atomic int health; /* enum sr_vu_health */
 	char why[256];	    /* written before health becomes BROKEN */
@@ -80,6 +81,8 @@ struct sr_session {
 	char peer[32];	       /* "front-end (pid 123)" */
 	struct sr_error error; /* of the message at hand */
 	uint64_t complained;   /* request ids already logged as refused */
+	struct sr_timer *hint; /* vu_hint.c */
+	bool hinted;
 
 	uint64_t features, protocol;
 	uint8_t status;
@@ -133,6 +136,10 @@ sr_vu_handler sr_vu_get_config, sr_vu_set_config, sr_vu_net_set_mtu, sr_vu_send_
 	sr_vu_set_backend_req_fd;
 /* Tells the front-end, or remembers to while all rings are stopped. */
 void sr_session_config_changed(struct sr_session *s);
+
+/* vu_hint.c: says, once a session, when nothing has come a while after the last call. */
+bool sr_session_hint_init(struct sr_session *s); /* false: out of memory */
+void sr_session_hint_expect(struct sr_session *s);
 
 /* vu_queue.c: the running of queues. */
 struct sr_vu_queue *sr_vu_queue_get(struct sr_session *s, unsigned index); /* NULL: no memory */

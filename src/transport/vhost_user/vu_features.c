@@ -108,6 +108,7 @@ int sr_vu_set_features(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu
 	else
 		sr_vu_queues_pause(s);
 	s->features = bits;
+	sr_session_hint_expect(s);
 	if (s->device->ops->features_set)
 		s->device->ops->features_set(s->device, bits & ~WIRE_FEATURES);
 	sr_mem_log_enable(s->mem, bits & SR_F_LOG_ALL);

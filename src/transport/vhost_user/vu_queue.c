@@ -75,6 +75,13 @@ static int health_of(const struct sr_vu_queue *q)
 	return atomic_load_explicit(&q->health, memory_order_relaxed);
 }
 
+/* A store only once: senders of other loops are here too. */
+static void note_move(struct sr_vu_queue *q)
+{
+	if (SR_UNLIKELY(!atomic_load_explicit(&q->moved, memory_order_relaxed)))
+		atomic_store_explicit(&q->moved, true, memory_order_relaxed);
+}
+
 static int queue_poll(void *ctx)
 {
 	struct sr_vu_queue *q = ctx;
@@ -85,6 +92,8 @@ static int queue_poll(void *ctx)
 		return 0;
 	if (SR_LIKELY(health_of(q) == SR_VU_SOUND))
 		n = ops_of(q)->process(s->device, q->index, BUDGET);
+	if (n)
+		note_move(q);
 	if (SR_UNLIKELY(sr_mem_is_torn(s->mem)) && !report_torn(s))
 		n = -RETRY_US;
 	if (SR_UNLIKELY(health_of(q) == SR_VU_UNTOLD) && !report_untold(q))
@@ -140,8 +149,9 @@ void sr_vu_queue_destroy(struct sr_vu_queue *q)
 
 static void session_call(struct sr_session *s, unsigned queue)
 {
-	const struct sr_vu_queue *q = s->queues[queue];
+	struct sr_vu_queue *q = s->queues[queue];
 
+	note_move(q);
 	if (q->call >= 0)
 		sr_session_signal(q->call, q->call_is_socket);
 }
@@ -218,6 +228,8 @@ int sr_vu_queue_try_start(struct sr_vu_queue *q, struct sr_error *e)
 	if (t.result)
 		return sr_error_set(e, -EPROTO, "ring %u: %s", q->index, why.text);
 	q->waiting = false;
+	if (sr_vu_queues_running(s) == 1)
+		sr_session_hint_expect(s);
 	if (s->config_dirty)
 		sr_session_config_changed(s);
 	return 0;
