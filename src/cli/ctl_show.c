@@ -35,6 +35,11 @@ static void cell_if_there(struct sr_table *t, const json_t *port, const char *ke
 		sr_table_cell(t, NULL);
 }
 
+static bool is_unplugged(const json_t *port)
+{
+	return json_is_false(json_object_get(port, "plugged"));
+}
+
 void sr_show_ports(const json_t *list, FILE *to)
 {
 	static const char *const titles[] = { "PORT",	    "TYPE",	 "STATE",      "LINK",
@@ -50,7 +55,7 @@ void sr_show_ports(const json_t *list, FILE *to)
 		sr_table_cell(t, text_of(p, "name"));
 		sr_table_cell(t, text_of(p, "type"));
 		sr_table_cell(t, text_of(p, "state"));
-		sr_table_cell(t, text_of(p, "link"));
+		sr_table_cell(t, is_unplugged(p) ? "off" : text_of(p, "link"));
 		cell_if_there(t, p, "queues");
 		cell_if_there(t, p, "regions");
 		sr_table_number(t, counter_of(p, "rx_frames"));
@@ -137,9 +142,9 @@ void sr_show_version(const json_t *v, FILE *to)
 {
 	fprintf(to,
 		"slipring %s, process %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-		" threads, up for %" JSON_INTEGER_FORMAT " s\n",
+		" thread%s, up for %" JSON_INTEGER_FORMAT " s\n",
 		text_of(v, "version"), number_of(v, "pid"), number_of(v, "threads"),
-		number_of(v, "uptime_s"));
+		number_of(v, "threads") == 1 ? "" : "s", number_of(v, "uptime_s"));
 }
 
 #define LABEL_WIDTH 18

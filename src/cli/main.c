@@ -5,6 +5,8 @@
 #include <argp.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static const struct command {
 	const char *name;
@@ -25,6 +27,8 @@ static const char doc[] =
 	"  serve    run a switch described by a YAML file\n"
 	"  ctl      look into a running switch and change it\n"
 	"  bench    measure a vhost-user network back-end\n"
+	"  help     explain the program, or a COMMAND that follows\n"
+	"  version  print the version\n"
 	"\n"
 	"Two virtual machines on one switch:\n"
 	"  slipring switch --port vhost-user,name=a,socket=/tmp/a.sock \\\n"
@@ -44,27 +48,88 @@ const char *argp_program_version = "slipring " SLIPRING_VERSION;
 struct choice {
 	const struct command *command;
 	int at; /* its name in argv */
+	bool help;
 };
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+static void refuse(const char *what, const char *name, struct argp_state *state)
 {
-	struct choice *choice = state->input;
+	char list[128] = "";
 
-	if (key == ARGP_KEY_NO_ARGS)
-		argp_error(state, "no command given, expected one such as switch or ctl");
-	if (key != ARGP_KEY_ARG)
-		return ARGP_ERR_UNKNOWN;
 	for (unsigned i = 0; i < SR_ARRAY_LEN(commands); i++) {
-		if (strcmp(commands[i].name, arg))
-			continue;
+		size_t used = strlen(list);
+
+		snprintf(list + used, sizeof(list) - used, "%s, ", commands[i].name);
+	}
+	argp_error(state, "%s%s%s%s, expected one of %shelp, version", what, name ? " '" : "",
+		   name ? name : "", name ? "'" : "", list);
+}
+
+static bool is_command(const char *arg, struct choice *choice)
+{
+	for (unsigned i = 0; i < SR_ARRAY_LEN(commands); i++)
+		if (!strcmp(commands[i].name, arg))
+			choice->command = &commands[i];
+	return choice->command;
+}
+
+static error_t parse_word(const char *arg, struct choice *choice, struct argp_state *state)
+{
+	if (is_command(arg, choice)) {
 		/* What follows is the command's own. */
-		choice->command = &commands[i];
 		choice->at = state->next - 1;
 		state->next = state->argc;
 		return 0;
 	}
-	argp_error(state, "unknown command '%s'", arg);
-	return EINVAL;
+	if (!strcmp(arg, "version") && !choice->help) {
+		puts(argp_program_version);
+		exit(SR_EXIT_OK);
+	}
+	if (strcmp(arg, "help") && strcmp(arg, "version")) {
+		refuse("unknown command", arg, state);
+		return EINVAL;
+	}
+	if (choice->help || state->next == state->argc)
+		argp_state_help(state, state->out_stream, ARGP_HELP_STD_HELP);
+	choice->help = true; /* with the command that follows */
+	return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	if (key == ARGP_KEY_NO_ARGS)
+		refuse("no command given", NULL, state);
+	return key == ARGP_KEY_ARG ? parse_word(arg, state->input, state) : ARGP_ERR_UNKNOWN;
+}
+
+/* What was printed may only fail when it leaves our buffer, at the very end. */
+static void check_stdout(void)
+{
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	if (!fflush(stdout) && !failed)
+		return;
+	fprintf(stderr, "slipring: can't write to standard output%s%s\n", errno ? ": " : "",
+		errno ? strerror(errno) : "");
+	_exit(SR_EXIT_FAILED);
+}
+
+static char help_option[] = "--help";
+
+/* argp's own letter for it is -?, which few try. */
+static void accept_h(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "-h"))
+			argv[i] = help_option;
+}
+
+/* "help bench net" becomes "bench net --help". */
+static void put_help_last(int argc, char **argv, struct choice *choice)
+{
+	for (int i = choice->at--; i < argc; i++)
+		argv[i - 1] = argv[i];
+	argv[argc - 1] = help_option;
 }
 
 int main(int argc, char **argv)
@@ -75,10 +140,14 @@ int main(int argc, char **argv)
 	struct choice choice = { NULL };
 	char name[64];
 
+	atexit(check_stdout);
 	argp_err_exit_status = SR_EXIT_USAGE;
+	accept_h(argc, argv);
 	/* In order, so that the command's options stay the command's. */
 	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice) || !choice.command)
 		return SR_EXIT_USAGE;
+	if (choice.help)
+		put_help_last(argc, argv, &choice);
 	/* A command's argp calls itself by argv[0] in what it prints. */
 	snprintf(name, sizeof(name), "slipring %s", choice.command->name);
 	argv[choice.at] = name;

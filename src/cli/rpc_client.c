@@ -3,8 +3,10 @@
 #include "base.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,12 +17,23 @@ struct sr_rpc_client {
 	int fd;
 	char path[108];
 	json_int_t id;
-	char *in; /* what came after the last reply */
+	bool answered; /* so it does speak JSON-RPC */
+	char *in;      /* what came after the last reply */
 	size_t len, cap;
 };
 
+static bool is_no_socket(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && !S_ISSOCK(st.st_mode);
+}
+
 static int explain(const char *path, int err, struct sr_error *e)
 {
+	if (is_no_socket(path))
+		return sr_error_set(e, -err,
+				    "%s is not a socket, expected a daemon's control socket", path);
 	if (err == ENOENT || err == ECONNREFUSED)
 		return sr_error_set(e, -err,
 				    "no daemon listens on %s: start one with slipring switch or "
@@ -72,6 +85,13 @@ void sr_rpc_client_close(struct sr_rpc_client *c)
 	free(c);
 }
 
+/* A vhost-user socket, too, accepts and then hangs up or is silent. */
+static int no_answer(const struct sr_rpc_client *c, int code, const char *what, struct sr_error *e)
+{
+	return sr_error_set(e, code, "%s: %s%s", c->path, what,
+			    c->answered ? "" : ": is this a daemon's control socket?");
+}
+
 static int send_all(struct sr_rpc_client *c, const char *text, size_t len, struct sr_error *e)
 {
 	while (len) {
@@ -79,6 +99,8 @@ static int send_all(struct sr_rpc_client *c, const char *text, size_t len, struc
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return no_answer(c, -errno, "the daemon has gone away", e);
 		if (n < 0)
 			return sr_error_set(e, -errno, "%s: can't send: %s", c->path,
 					    strerror(errno));
@@ -91,6 +113,7 @@ static int send_all(struct sr_rpc_client *c, const char *text, size_t len, struc
 /* More bytes into c->in. */
 static int receive(struct sr_rpc_client *c, struct sr_error *e)
 {
+	char silence[48];
 	ssize_t n;
 
 	if (c->len == c->cap) {
@@ -109,10 +132,10 @@ static int receive(struct sr_rpc_client *c, struct sr_error *e)
 		c->len += (size_t)n;
 		return 0;
 	}
+	snprintf(silence, sizeof(silence), "no answer for %d seconds", ANSWER_S);
 	if (n < 0 && errno == EAGAIN)
-		return sr_error_set(e, -ETIMEDOUT, "%s: no answer for %d seconds", c->path,
-				    ANSWER_S);
-	return sr_error_set(e, n ? -errno : -ECONNRESET, "%s: the daemon has gone away", c->path);
+		return no_answer(c, -ETIMEDOUT, silence, e);
+	return no_answer(c, n ? -errno : -ECONNRESET, "the daemon has gone away", e);
 }
 
 /* One line, parsed. */
@@ -163,5 +186,6 @@ json_t *sr_rpc_client_call(struct sr_rpc_client *c, const char *method, json_t *
 	if (!result)
 		sr_error_set(e, -EREMOTEIO, "%s", why ? why : "an error without a text");
 	json_decref(reply);
+	c->answered = true;
 	return result;
 }

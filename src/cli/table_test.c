@@ -70,6 +70,8 @@ static const char ports_json[] =
 	"[{\"name\":\"a\",\"type\":\"vhost-user\",\"state\":\"running\",\"link\":\"up\","
 	"\"queues\":3,\"regions\":2,\"counters\":{\"rx_frames\":10,\"rx_bytes\":1000,"
 	"\"tx_frames\":5,\"tx_bytes\":600,\"rx_dropped\":1,\"tx_dropped\":2,\"tx_bad\":4}},"
+	"{\"name\":\"b\",\"type\":\"vhost-user\",\"state\":\"running\",\"link\":\"down\","
+	"\"plugged\":false,\"queues\":2,\"regions\":1,\"counters\":{}},"
 	"{\"name\":\"t0\",\"type\":\"tap\",\"state\":\"up\",\"link\":\"up\",\"counters\":{}}]";
 
 static void ports_show_what_they_have_and_a_dash_for_the_rest(void **state)
@@ -84,6 +86,8 @@ static void ports_show_what_they_have_and_a_dash_for_the_rest(void **state)
 		   "TX-FRAMES  TX-BYTES  DROPS\n"
 		   "a     vhost-user  running  up         3        2         10      1000  "
 		   "        5       600      7\n"
+		   "b     vhost-user  running  off        2        1          0         0  "
+		   "        0         0      0\n"
 		   "t0    tap         up       up         -        -          0         0  "
 		   "        0         0      0\n");
 }
@@ -103,6 +107,7 @@ static void rates_are_differences_over_time(void **state)
 	json_decref(before);
 	printed(f, "PORT  STATE    RX-FRAMES/S  RX-MBIT/S  TX-FRAMES/S  TX-MBIT/S  DROPS/S\n"
 		   "a     running            5        2.0            0        0.0        0\n"
+		   "b     running            0        0.0            0        0.0        0\n"
 		   "t0    up                 0        0.0            0        0.0        0\n");
 }
 

@@ -76,16 +76,27 @@ def test_adding_and_removing_leaks_nothing(switch, place):
 
 @pytest.mark.parametrize("spec, text", [
     ("vhost-user,name=a,socket=/tmp/x.sock", "a port named a is there already"),
-    ("vhost-user,name=c", "key 'socket': missing, a vhost-user port needs it"),
-    ("vhost-user,name=c,socket=/tmp/x,mtu=9", "key 'mtu': got '9', expected a number from 68"),
     ("vhost-user,name=c,socket=/tmp/x.sock,group=no/such",
      "port c: key 'group': got 'no/such', expected a group of this system"),
-    ("vhost-user,name=c,size=9", "unknown key 'size', expected one of name, socket"),
-    ("vhost-user,name=c,socket=/no/such/place/x", "port c: key 'socket': /no/such/place/x: No such file"),
+    ("vhost-user,name=c,socket=/no/such/place/x",
+     "port c: key 'socket': /no/such/place/x: No such file"),
 ])
 def test_what_cannot_be_added_is_explained(switch, spec, text):
     answer = switch.ctl("add", spec)
     assert answer.returncode == 1
+    assert text in answer.stderr
+    assert len(switch.json("ports")) == 2
+
+
+@pytest.mark.parametrize("spec, text", [
+    ("vhost-user,name=c", "key 'socket': missing, a vhost-user port needs it"),
+    ("vhost-user,name=c,socket=/tmp/x,mtu=9", "key 'mtu': got '9', expected a number from 68"),
+    ("vhost-user,name=c,size=9", "unknown key 'size', expected one of name, socket"),
+    ("foo,name=x", "add 'foo,name=x': key 'type': got 'foo', expected vhost-user or tap"),
+])
+def test_what_is_no_port_is_a_usage_error(switch, spec, text):
+    answer = switch.ctl("add", spec)
+    assert answer.returncode == 2
     assert text in answer.stderr
     assert len(switch.json("ports")) == 2
 
@@ -116,7 +127,19 @@ def test_the_cable_is_plugged_and_unplugged(switch):
     assert switch.ctl("link", "a", "up").returncode == 0
     assert switch.port("a")["plugged"] is True
     answer = switch.ctl("link", "a", "sideways")
-    assert "got 'sideways', expected up or down" in answer.stderr
+    assert answer.returncode == 2
+    assert "link a: got 'sideways', expected up or down" in answer.stderr
+
+
+def test_an_unplugged_port_shows_as_off(switch):
+    def link():
+        return switch.ctl("ports").stdout.splitlines()[1].split()[3]
+
+    assert link() == "down"
+    switch.ctl("link", "a", "down")
+    assert (link(), switch.json("ports")[0]["plugged"]) == ("off", False)
+    switch.ctl("link", "a", "up")
+    assert link() == "down"
 
 
 def test_the_log_gets_louder_and_quieter(switch):
@@ -133,7 +156,7 @@ def test_the_log_gets_louder_and_quieter(switch):
 def test_any_method_may_be_called(switch):
     answer = switch.ctl("call", "port.show", '{"name": "a"}')
     assert json.loads(answer.stdout)["name"] == "a"
-    assert switch.ctl("call", "port.show", "{name").returncode == 1
+    assert switch.ctl("call", "port.show", "{name").returncode == 2
     assert "unknown method 'x'" in switch.ctl("call", "x").stderr
 
 
@@ -144,10 +167,54 @@ def test_nobody_listening_is_said_with_what_to_do(place):
             "serve, or name its socket with --socket") in answer.stderr
 
 
-def test_wrong_words_are_a_usage_error():
-    assert "expected port NAME" in run("ctl", "port").stderr
-    assert "unknown command 'prots'" in run("ctl", "prots").stderr
-    assert run("ctl", "ports", "--watch", "0").returncode == 2
+def test_a_socket_that_is_not_the_control_socket_is_told(switch, place):
+    answer = run("ctl", "--socket", place / "a.sock", "ports")
+    assert answer.returncode == 1
+    assert "is this a daemon's control socket?" in answer.stderr
+    answer = run("ctl", "--socket", place / "log", "ports")
+    assert answer.returncode == 1
+    assert f"{place}/log is not a socket, expected a daemon's control socket" in answer.stderr
+    answer = run("ctl", "--socket", "", "ports")
+    assert answer.returncode == 2
+    assert "--socket: got '', expected the path" in answer.stderr
+
+
+@pytest.mark.parametrize("words, text", [
+    (["port"], "expected port NAME"),
+    (["prots"], "unknown command 'prots', expected one of ports, port, add"),
+    ([], "no command given, expected one of ports"),
+    (["ports", "--watch", "0"], "--watch: got '0', expected seconds"),
+    (["port", "a", "--watch", "1"], "--watch: not with port, only with ports"),
+    (["log", "foo"], "log: got 'foo', expected error, warn, info or debug"),
+])
+def test_wrong_words_are_a_usage_error(words, text):
+    answer = run("ctl", *words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert text in answer.stderr
+
+
+def test_a_relative_socket_is_relative_to_the_caller(switch, place):
+    (place / "sub").mkdir()
+    answer = run("ctl", "--socket", switch.control, "add", "vhost-user,name=c,socket=c.sock",
+                 cwd=place / "sub")
+    assert answer.returncode == 0, answer.stderr
+    assert switch.port("c")["socket"] == f"{place}/sub/c.sock"
+    deep = place / ("x" * 100)
+    deep.mkdir()
+    answer = run("ctl", "--socket", switch.control, "add", "vhost-user,name=d,socket=d.sock",
+                 cwd=deep)
+    assert answer.returncode == 1
+    assert "expected at most 107 bytes" in answer.stderr
+
+
+@pytest.mark.parametrize("words", [["ports"], ["--json", "ports"], ["ports", "--watch", "1"],
+                                   ["--json", "ports", "--watch", "1"]])
+def test_what_cannot_be_written_is_an_error(switch, words):
+    with open("/dev/full", "w") as full:
+        answer = subprocess.run([BINARY, "ctl", "--socket", str(switch.control), *words],
+                                stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert answer.returncode == 1
+    assert "slipring: can't write to standard output" in answer.stderr
 
 
 def test_numbers_may_be_numbers_in_json(switch, place):
@@ -156,7 +223,8 @@ def test_numbers_may_be_numbers_in_json(switch, place):
     assert reply["result"]["mtu"] == 1500
     reply, = rpc(switch, call("port.add", type="vhost-user", name="d", permissions=660,
                               socket=f"{place}/d.sock"))
-    assert reply["error"] == {"code": -32602, "message": "key 'permissions': got 660, expected a string"}
+    assert reply["error"] == {"code": -32602,
+                              "message": "key 'permissions': got 660, expected a string"}
     reply, = rpc(switch, call("port.show", name=[1]))
     assert reply["error"]["message"] == "key 'name': got [1], expected a string"
 
@@ -226,3 +294,22 @@ def test_watch_prints_rates_again_and_again(switch):
         titles = [watch.stdout.readline() for _ in range(8)][::4]
         watch.kill()
     assert [t.split()[0] for t in titles] == ["PORT", "PORT"]
+
+
+def test_watch_for_programs_is_an_array_a_line(switch):
+    with subprocess.Popen([BINARY, "ctl", "--socket", str(switch.control), "--json", "ports",
+                           "--watch", "1"], stdout=subprocess.PIPE, text=True) as watch:
+        lines = [json.loads(watch.stdout.readline()) for _ in range(2)]
+        watch.kill()
+    assert [[p["name"] for p in line] for line in lines] == [["a", "b"]] * 2
+
+
+def test_watch_says_that_the_daemon_has_ended(switch):
+    with subprocess.Popen([BINARY, "ctl", "--socket", str(switch.control), "ports", "--watch",
+                           "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as watch:
+        watch.stdout.readline()
+        switch.end()
+        errors = watch.communicate(timeout=30)[1]
+    assert errors.endswith("control.sock: the daemon has gone away\n")
+    assert watch.returncode == 1

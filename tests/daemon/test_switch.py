@@ -149,7 +149,23 @@ def test_usage_errors_and_help_have_their_exit_codes():
     for command in [[], ["switch"], ["serve"], ["ctl"]]:
         answer = run(*command, "--help")
         assert answer.returncode == 0 and " ".join(["Usage: slipring", *command]) in answer.stdout
+        assert run(*command, "-h").stdout == answer.stdout
+        assert run("help", *command).stdout == answer.stdout
+    assert run("bench", "net", "-h").stdout == run("help", "bench", "net").stdout != ""
+    assert run("ctl", "help").stdout == run("ctl", "--help").stdout
     assert run("--version").stdout.startswith("slipring ")
+    assert run("version").stdout == run("--version").stdout
+
+
+@pytest.mark.parametrize("words, text", [
+    ([], "no command given, expected one of switch, serve, ctl, bench, help, version"),
+    (["nope"], "unknown command 'nope', expected one of switch, serve, ctl, bench, help, version"),
+    (["help", "nope"], "unknown command 'nope', expected one of"),
+])
+def test_an_unknown_command_is_told_the_known_ones(words, text):
+    answer = run(*words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert text in answer.stderr
 
 
 def test_open_files_may_be_as_many_as_the_hard_limit_allows(switch):
