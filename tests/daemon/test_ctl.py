@@ -2,6 +2,7 @@
 """slipring ctl and the JSON-RPC socket behind it."""
 import json
 import os
+import pathlib
 import socket
 import subprocess
 
@@ -313,3 +314,12 @@ def test_watch_says_that_the_daemon_has_ended(switch):
         errors = watch.communicate(timeout=30)[1]
     assert errors.endswith("control.sock: the daemon has gone away\n")
     assert watch.returncode == 1
+
+
+def test_all_that_is_shown_is_in_the_manual(switch):
+    page = pathlib.Path(__file__).parents[2] / "man" / "slipring.1"
+    text = page.read_text().split(".SH COLUMNS AND COUNTERS")[1].split(".SH ")[0]
+    words = set(text.replace("\\-", "-").split())
+    port = switch.port("a")
+    shown = {*port, *port["counters"], *switch.ctl("ports").stdout.splitlines()[0].split()}
+    assert shown - words == set()
