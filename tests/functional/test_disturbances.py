@@ -6,10 +6,11 @@ from traffic import Bystanders, iperf, iperf_server, ping, reachable
 from lab import proc
 
 
-@pytest.fixture
-def four(world):
-    """Four UML guests: a and b for the test, c and d to look on."""
-    world.start('a', 'b', 'c', 'd')
+@pytest.fixture(params=[1, 3], ids=['one thread', 'three threads'])
+def four(request, world):
+    """Four UML guests: a and b for the test, c and d to look on. With three threads a and d
+    are served by one, b and c by another each."""
+    world.start('a', 'b', 'c', 'd', options=('--threads', str(request.param)))
     return world.umls('abcd')
 
 
