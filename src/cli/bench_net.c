@@ -112,7 +112,7 @@ static void check_options(struct argp_state *state, const struct bench_options *
 		argp_error(state, "expected the path of a back-end's socket");
 	if (o->mode == BENCH_TX && o->socket[1])
 		argp_error(state, "--mode tx has no --peer: frames that arrive are --mode forward");
-	if (o->socket[1] && same_socket(o->socket[0], o->socket[1]))
+	if (o->socket[0] && o->socket[1] && same_socket(o->socket[0], o->socket[1]))
 		argp_error(state, "--peer: got '%s', expected another socket than SOCKET",
 			   o->socket[1]);
 	if (o->both && (o->mode != BENCH_FORWARD || !o->socket[1]))
