@@ -240,6 +240,9 @@ static int control_failed(const struct sr_config *c, const char *path, const str
 		advice = ": is a daemon running already?";
 	else if (why->code == -ENOENT)
 		advice = ": its directory must be there;";
+	/* -EPERM is about the group, with which any path would fare the same. */
+	if (why->code == -EPERM)
+		return sr_error_set(e, why->code, "%scontrol socket %.200s", place, why->text);
 	return sr_error_set(e, why->code, "%scontrol socket %s%s%.200s%s give %s another path",
 			    place, named ? "" : path, named ? "" : ": ", why->text, advice, option);
 }
