@@ -51,27 +51,3 @@ size_t sr_iov_write(const struct iovec *iov, unsigned n, size_t offset, const vo
 {
 	return iov_copy(iov, n, offset, (void *)(uintptr_t)from, len, 1);
 }
-
-unsigned sr_iov_slice(const struct iovec *iov, unsigned n, size_t offset, size_t len,
-		      struct iovec *out, unsigned cap)
-{
-	unsigned used = 0;
-
-	for (unsigned i = 0; i < n && len && used < cap; i++) {
-		size_t have = iov[i].iov_len;
-
-		if (offset >= have) {
-			offset -= have;
-			continue;
-		}
-		have -= offset;
-		if (have > len)
-			have = len;
-		out[used].iov_base = (char *)iov[i].iov_base + offset;
-		out[used].iov_len = have;
-		used++;
-		len -= have;
-		offset = 0;
-	}
-	return used;
-}

@@ -15,9 +15,4 @@ size_t sr_iov_read(const struct iovec *iov, unsigned n, size_t offset, void *to,
 size_t sr_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *from,
 		    size_t len);
 
-/* The pieces of [offset, offset + len) of a list, at most `cap` of them; returns how many.
- * What does not fit in `cap` pieces is left out. */
-unsigned sr_iov_slice(const struct iovec *iov, unsigned n, size_t offset, size_t len,
-		      struct iovec *out, unsigned cap);
-
 #endif

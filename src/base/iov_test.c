@@ -38,20 +38,6 @@ static void writes_where_reads_look(void **state)
 	assert_memory_equal(back, "1234z", 5);
 }
 
-static void slices_keep_order_and_cap(void **state)
-{
-	struct iovec out[3];
-
-	(void)state;
-	assert_int_equal(sr_iov_slice(list, 3, 2, 3, out, 3), 2);
-	assert_ptr_equal(out[0].iov_base, a + 2);
-	assert_int_equal(out[0].iov_len, 1);
-	assert_ptr_equal(out[1].iov_base, c);
-	assert_int_equal(out[1].iov_len, 2);
-	assert_int_equal(sr_iov_slice(list, 3, 0, 8, out, 1), 1);
-	assert_int_equal(sr_iov_slice(list, 3, 8, 1, out, 3), 0);
-}
-
 static void ranges_never_overflow(void **state)
 {
 	uint64_t sum = 7;
@@ -72,7 +58,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_across_pieces_and_stops_at_the_end),
 		cmocka_unit_test(writes_where_reads_look),
-		cmocka_unit_test(slices_keep_order_and_cap),
 		cmocka_unit_test(ranges_never_overflow),
 	};
 

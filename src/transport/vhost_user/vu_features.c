@@ -92,6 +92,12 @@ static void enable_all(struct sr_session *s)
 			sr_vu_queue_enable(s->queues[i], true);
 }
 
+static void tell_features(struct sr_session *s)
+{
+	if (s->device->ops->features_set)
+		s->device->ops->features_set(s->device, s->features & ~WIRE_FEATURES);
+}
+
 /* Running rings go on over a change of LOG_ALL, which is how a migration begins and ends. Any
  * other change means that a driver starts anew (User-mode Linux leaves out
  * GET_VRING_BASE): its rings wait for their next SET_VRING_KICK. */
@@ -109,8 +115,7 @@ int sr_vu_set_features(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu
 		sr_vu_queues_pause(s);
 	s->features = bits;
 	sr_session_hint_expect(s);
-	if (s->device->ops->features_set)
-		s->device->ops->features_set(s->device, bits & ~WIRE_FEATURES);
+	tell_features(s);
 	sr_mem_log_enable(s->mem, bits & SR_F_LOG_ALL);
 	if (!(bits & SR_F_PROTOCOL_FEATURES))
 		enable_all(s);
@@ -179,8 +184,7 @@ static void reset_device(struct sr_session *s)
 	if (s->device->ops->reset)
 		s->device->ops->reset(s->device);
 	s->status = 0;
-	if (s->device->ops->features_set)
-		s->device->ops->features_set(s->device, s->features & ~WIRE_FEATURES);
+	tell_features(s);
 }
 
 int sr_vu_reset_device(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
