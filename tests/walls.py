@@ -18,19 +18,24 @@ MAY = {
     "loop": {"base"},
     "mem": {"base"},
     "ring": {"base", "mem"},
-    "device": {"base", "mem", "ring", "contract device", "contract port"},
+    "disk": {"base", "loop", "contract disk"},
+    "scsi": {"base", "contract disk"},
+    "device": {"base", "mem", "ring", "contract device", "contract port", "contract disk", "scsi"},
     "driver": {"base", "mem", "ring"},
     "transport": {"base", "loop", "mem", "ring", "contract device"},
     "switch": {"base", "contract port"},
     "port": {"base", "loop", "contract port"},
     "contract device": {"base", "mem", "ring"},
     "contract port": {"base"},
+    "contract disk": {"base", "loop"},
 }
 FREE = {"daemon", "cli"}  # they assemble the others
 
 # public header -> the room that it belongs to
 PUBLIC = {
     "error": "base", "log": "base", "virtio": "base", "loop": "loop", "mem": "mem",
+    "disk": "contract disk", "disk_engine": "contract disk", "scsi_unit": "scsi",
+    "blk": "device/blk", "scsi": "device/scsi",
     "vq": "ring", "drvq": "ring", "device": "contract device", "port": "contract port",
     "net": "device/net", "tap": "port/tap", "switch": "switch",
     "vhost_user": "transport/vhost_user",

@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 struct sr_device;
+struct sr_loop;
 struct sr_session; /* the transport's own */
 
 /* What a device may ask of its transport while a queue of it runs. */
@@ -33,6 +34,12 @@ struct sr_session_ops {
 	/* The configuration space has changed; the guest is told where the transport can.
 	 * From the control loop. */
 	void (*config_changed)(struct sr_session *s);
+	/* The loop that serves `queue`: for what a device needs beside its ring (a channel to
+	 * a disk). From queue_start on, on that loop. */
+	struct sr_loop *(*queue_loop)(struct sr_session *s, unsigned queue);
+	/* The answer to a queue_drain that was false: nothing is outstanding any more. On the
+	 * queue's loop, once for each such answer. */
+	void (*queue_drained)(struct sr_session *s, unsigned queue);
 };
 
 struct sr_device_ops {
@@ -62,9 +69,20 @@ struct sr_device_ops {
 	uint16_t (*chain_max)(struct sr_device *d, unsigned queue);
 
 	/* The transport's queue is running: the device uses it until queue_stop returns,
-	 * when every popped chain is pushed or given back. */
+	 * when every popped chain is pushed and published or given back; or, where
+	 * sr_vq_keeps() says so, just forgotten: the in-flight record brings it back. */
 	void (*queue_start)(struct sr_device *d, unsigned queue, struct sr_vq *vq);
 	void (*queue_stop)(struct sr_device *d, unsigned queue);
+	/* For devices whose requests take time; without them nothing is ever outstanding between
+	 * two calls. Before queue_stop the transport asks for an end: the device takes no more
+	 * chains and says whether none is outstanding. False: it calls sr_device_queue_drained
+	 * when that is so. After it come queue_stop or queue_abandon, never process. */
+	bool (*queue_drain)(struct sr_device *d, unsigned queue);
+	/* Draining takes too long. The device cancels what it can. True: no buffer of the guest
+	 * is touched any more, queue_stop follows at once. Chains without a result are forgotten
+	 * where sr_vq_keeps(), else pushed as failed. False: something cannot be stopped; the
+	 * transport waits on, or ends the session and keeps the memory until it is drained. */
+	bool (*queue_abandon)(struct sr_device *d, unsigned queue);
 	/* A started queue that is not enabled is worked on without side effects: net drops
 	 * what is sent and receives nothing. Queues start disabled. Optional. */
 	void (*queue_enable)(struct sr_device *d, unsigned queue, bool on);
@@ -101,6 +119,16 @@ static inline void sr_device_call(struct sr_device *d, unsigned queue)
 static inline void sr_device_queue_broken(struct sr_device *d, unsigned queue, const char *why)
 {
 	d->session_ops->queue_broken(d->session, queue, why);
+}
+
+static inline struct sr_loop *sr_device_queue_loop(struct sr_device *d, unsigned queue)
+{
+	return d->session_ops->queue_loop(d->session, queue);
+}
+
+static inline void sr_device_queue_drained(struct sr_device *d, unsigned queue)
+{
+	d->session_ops->queue_drained(d->session, queue);
 }
 
 /* May be called while no session is there. */

@@ -57,4 +57,26 @@
 #define SR_NET_F_HOST_USO	     SR_BIT(56)
 #define SR_NET_F_SPEED_DUPLEX	     SR_BIT(63)
 
+/* Block device, section 5.2.3. */
+#define SR_BLK_F_SIZE_MAX     SR_BIT(1)
+#define SR_BLK_F_SEG_MAX      SR_BIT(2)
+#define SR_BLK_F_GEOMETRY     SR_BIT(4)
+#define SR_BLK_F_RO	      SR_BIT(5)
+#define SR_BLK_F_BLK_SIZE     SR_BIT(6)
+#define SR_BLK_F_FLUSH	      SR_BIT(9)
+#define SR_BLK_F_TOPOLOGY     SR_BIT(10)
+#define SR_BLK_F_CONFIG_WCE   SR_BIT(11)
+#define SR_BLK_F_MQ	      SR_BIT(12)
+#define SR_BLK_F_DISCARD      SR_BIT(13)
+#define SR_BLK_F_WRITE_ZEROES SR_BIT(14)
+#define SR_BLK_F_LIFETIME     SR_BIT(15)
+#define SR_BLK_F_SECURE_ERASE SR_BIT(16)
+#define SR_BLK_F_ZONED	      SR_BIT(17)
+
+/* SCSI host device, section 5.6.3. */
+#define SR_SCSI_F_INOUT	  SR_BIT(0)
+#define SR_SCSI_F_HOTPLUG SR_BIT(1)
+#define SR_SCSI_F_CHANGE  SR_BIT(2)
+#define SR_SCSI_F_T10_PI  SR_BIT(3)
+
 #endif

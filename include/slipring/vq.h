@@ -37,7 +37,15 @@ struct sr_vq_config {
 			     * the queue: each is work, even when it has no bytes */
 	bool log_used;	    /* mark writes to the used ring in the dirty log ... */
 	uint64_t log_gpa;   /* ... as if the used ring lay at this guest-physical address */
+	/* The queue's part of the in-flight record (vhost-user, "Inflight I/O tracking"):
+	 * sr_vq_inflight_bytes(size, features) bytes, 64-aligned, shared with the front-end, or
+	 * NULL. What it says was popped and not pushed when its last user ended comes first out of
+	 * sr_vq_pop, in the order of then; `base` is not looked at, unless the record is new. */
+	void *inflight;
 };
+
+/* Bytes of one queue's part of the record, a multiple of 64; 0 for a size that no ring has. */
+size_t sr_vq_inflight_bytes(uint32_t size, uint64_t features);
 
 /* Pieces that chains point to. One pool serves one batch: reset it before sr_vq_pop once
  * the chains of the last batch are done with, or give a request a pool of its own. */
@@ -77,6 +85,9 @@ int sr_vq_start(struct sr_vq *q, const struct sr_vq_config *c, const struct sr_m
  * pushed must have been published. On a stopped queue it returns the same base again. */
 uint16_t sr_vq_stop(struct sr_vq *q);
 bool sr_vq_is_running(const struct sr_vq *q);
+/* True: it was started with an in-flight record, so sr_vq_stop may leave chains outstanding in
+ * any order; the next start brings them back. */
+bool sr_vq_keeps(const struct sr_vq *q);
 
 /* Takes up to n chains into c[], each copied once from shared memory, checked whole and
  * translated. Returns how many; 0 = empty. Fewer than there are when the pool is full; an

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Theory of operation
+ *
+ * The problem: media as different as a page of memory and a cluster of servers, each to be used
+ * by many loops at once, most of them finishing requests in another order and, some of them, on
+ * threads of their own.
+ *
+ * Rejected: a callback for each request (the ring behind it wants to publish once for many); a
+ * lock on the disk (one queue of one guest would pay for all others); completions from
+ * inside submit (every user would have to be re-entrant for the sake of the fast media).
+ *
+ * Chosen: a channel per user and loop. Engines collect what is done in the channel's list,
+ * sr_disk_poll hands it over by batches. A filter is a disk whose channel has a channel of the
+ * disk below: the request itself goes through all layers, so a layer costs no allocation.
+ */
+#include "base.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <slipring/disk_engine.h>
+#include <slipring/loop.h>
+#include <stdlib.h>
+
+static bool is_power_of_two(uint32_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static int check_shape(const char *name, const struct sr_disk_info *i, uint64_t size,
+		       struct sr_error *e)
+{
+	if (i->block_size != 512 && i->block_size != 4096)
+		return sr_error_set(e, -EINVAL,
+				    "disk %s: block size %" PRIu32 ", expected 512 or 4096", name,
+				    i->block_size);
+	if (!is_power_of_two(i->physical_size) || i->physical_size < i->block_size)
+		return sr_error_set(e, -EINVAL,
+				    "disk %s: physical block size %" PRIu32
+				    ", expected a power of two from %" PRIu32,
+				    name, i->physical_size, i->block_size);
+	if (size == 0 || size % i->block_size || size > INT64_MAX)
+		return sr_error_set(
+			e, -EINVAL,
+			"disk %s: %" PRIu64
+			" bytes, expected a positive multiple of its block size %" PRIu32,
+			name, size, i->block_size);
+	return 0;
+}
+
+int sr_disk_init(struct sr_disk *d, const struct sr_disk_ops *ops, const char *name,
+		 const struct sr_disk_info *info, uint64_t size, struct sr_error *e)
+{
+	int r = check_shape(name, info, size, e);
+
+	if (r)
+		return r;
+	d->ops = ops;
+	d->name = strdup(name);
+	if (!d->name)
+		return sr_error_set(e, -ENOMEM, "disk %s: out of memory", name);
+	d->info = *info;
+	atomic_init(&d->size, size);
+	atomic_init(&d->channels, 0);
+	d->listeners = NULL;
+	d->below = NULL;
+	return 0;
+}
+
+static void below_resized(void *ctx)
+{
+	struct sr_disk *d = ctx;
+
+	sr_disk_set_size(d, sr_disk_size(d->below));
+}
+
+int sr_disk_init_filter(struct sr_disk *d, const struct sr_disk_ops *ops, struct sr_disk *below,
+			struct sr_error *e)
+{
+	int r = sr_disk_init(d, ops, below->name, &below->info, sr_disk_size(below), e);
+
+	if (r)
+		return r;
+	d->below = below;
+	d->on_below = (struct sr_disk_listener){ .resized = below_resized, .ctx = d };
+	sr_disk_listen(below, &d->on_below);
+	return 0;
+}
+
+void sr_disk_finish_base(struct sr_disk *d)
+{
+	assert(atomic_load(&d->channels) == 0 && !d->listeners);
+	if (d->below) {
+		sr_disk_unlisten(d->below, &d->on_below);
+		sr_disk_destroy(d->below);
+	}
+	free(d->name);
+}
+
+void sr_disk_destroy(struct sr_disk *d)
+{
+	if (d)
+		d->ops->destroy(d);
+}
+
+const char *sr_disk_name(const struct sr_disk *d)
+{
+	return d->name;
+}
+
+const struct sr_disk_info *sr_disk_info(const struct sr_disk *d)
+{
+	return &d->info;
+}
+
+uint64_t sr_disk_size(const struct sr_disk *d)
+{
+	return atomic_load_explicit(&d->size, memory_order_relaxed);
+}
+
+const char *sr_disk_engine(const struct sr_disk *d)
+{
+	while (d->below)
+		d = d->below;
+	return d->ops->name;
+}
+
+int sr_disk_resize(struct sr_disk *d, uint64_t size, struct sr_error *e)
+{
+	while (!d->ops->resize && d->below)
+		d = d->below;
+	if (!d->ops->resize)
+		return sr_error_set(e, -EOPNOTSUPP, "disk %s: a %s disk keeps its size", d->name,
+				    d->ops->name);
+	if (size % d->info.block_size)
+		return sr_error_set(e, -EINVAL,
+				    "disk %s: %" PRIu64
+				    " bytes, expected a multiple of its block size %" PRIu32,
+				    d->name, size, d->info.block_size);
+	return d->ops->resize(d, size, e);
+}
+
+void sr_disk_listen(struct sr_disk *d, struct sr_disk_listener *l)
+{
+	l->next = d->listeners;
+	d->listeners = l;
+}
+
+void sr_disk_unlisten(struct sr_disk *d, struct sr_disk_listener *l)
+{
+	struct sr_disk_listener **at = &d->listeners;
+
+	while (*at && *at != l)
+		at = &(*at)->next;
+	if (*at)
+		*at = l->next;
+}
+
+void sr_disk_set_size(struct sr_disk *d, uint64_t size)
+{
+	struct sr_disk_listener *next;
+
+	if (sr_disk_size(d) == size)
+		return;
+	atomic_store(&d->size, size);
+	for (struct sr_disk_listener *l = d->listeners; l; l = next) {
+		next = l->next;
+		l->resized(l->ctx);
+	}
+}
+
+static int channel_poll(void *ctx)
+{
+	return (int)sr_disk_poll(ctx);
+}
+
+static bool channel_arm(void *ctx)
+{
+	struct sr_disk_channel *c = ctx;
+
+	return c->done || (c->disk->ops->arm && c->disk->ops->arm(c));
+}
+
+static const struct sr_poller_ops poller_ops = { .poll = channel_poll, .arm = channel_arm };
+
+struct sr_disk_channel *sr_disk_channel_create(struct sr_disk *d, struct sr_loop *loop,
+					       sr_disk_complete_fn *complete, void *ctx,
+					       struct sr_error *e)
+{
+	struct sr_disk_channel *c = d->ops->channel_create(d, loop, e);
+	int fd;
+
+	if (!c)
+		return NULL;
+	c->disk = d;
+	c->loop = loop;
+	c->complete = complete;
+	c->ctx = ctx;
+	c->done = NULL;
+	c->done_tail = &c->done;
+	atomic_fetch_add(&d->channels, 1);
+	c->poller = sr_poller_create(loop, &poller_ops, c, e);
+	fd = d->ops->event_fd ? d->ops->event_fd(c) : -1;
+	if (!c->poller || (fd >= 0 && sr_poller_kick_fd(c->poller, fd, e))) {
+		sr_disk_channel_destroy(c);
+		return NULL;
+	}
+	return c;
+}
+
+void sr_disk_channel_destroy(struct sr_disk_channel *c)
+{
+	if (!c)
+		return;
+	assert(c->under_way == 0 && !c->completing);
+	atomic_fetch_sub(&c->disk->channels, 1);
+	sr_poller_destroy(c->poller);
+	c->disk->ops->channel_destroy(c);
+}
+
+void sr_disk_submit(struct sr_disk_channel *c, struct sr_disk_req *const *r, unsigned n)
+{
+	c->under_way += n;
+	c->disk->ops->submit(c, r, n);
+	sr_poller_wake(c->poller);
+}
+
+void sr_disk_finish(struct sr_disk_channel *c, struct sr_disk_req *r, int result)
+{
+	r->result = result;
+	r->next = NULL;
+	*c->done_tail = r;
+	c->done_tail = &r->next;
+}
+
+unsigned sr_disk_poll(struct sr_disk_channel *c)
+{
+	struct sr_disk_req *batch[SR_DISK_BATCH], *list;
+	unsigned total = 0, n;
+
+	if (c->completing)
+		return 0;
+	if (c->disk->ops->reap)
+		c->disk->ops->reap(c);
+	/* What is submitted from complete() waits for the next poll: others have their turn. */
+	list = c->done;
+	c->done = NULL;
+	c->done_tail = &c->done;
+	c->completing = true;
+	while (list) {
+		for (n = 0; list && n < SR_DISK_BATCH; n++) {
+			batch[n] = list;
+			list = list->next;
+		}
+		c->under_way -= n;
+		total += n;
+		c->complete(c->ctx, batch, n);
+	}
+	c->completing = false;
+	return total;
+}
+
+bool sr_disk_cancel(struct sr_disk_channel *c, struct sr_disk_req *r)
+{
+	/* Finished already: its completion is on its way. */
+	for (struct sr_disk_req *d = c->done; d; d = d->next)
+		if (d == r)
+			return true;
+	if (!c->disk->ops->cancel || !c->disk->ops->cancel(c, r))
+		return false;
+	sr_poller_wake(c->poller);
+	return true;
+}
