@@ -353,8 +353,22 @@ static void session_queue_broken(struct sr_session *s, unsigned queue, const cha
 	report_broken(q);
 }
 
+static struct sr_loop *session_queue_loop(struct sr_session *s, unsigned queue)
+{
+	return s->queues[queue]->loop;
+}
+
+/* Nobody asks a device to drain yet. */
+static void session_queue_drained(struct sr_session *s, unsigned queue)
+{
+	(void)s;
+	(void)queue;
+}
+
 const struct sr_session_ops sr_session_ops_table = {
 	.call = session_call,
 	.queue_broken = session_queue_broken,
 	.config_changed = sr_session_config_changed,
+	.queue_loop = session_queue_loop,
+	.queue_drained = session_queue_drained,
 };
