@@ -98,7 +98,8 @@ bool sr_vq_keeps(const struct sr_vq *q);
  * who resets the pool before each pop never sees it. */
 int sr_vq_pop(struct sr_vq *q, struct sr_chain *c, unsigned n, struct sr_iov_pool *pool);
 
-/* Gives the last n popped chains back, unread: the next pop returns them again. */
+/* Gives the last n popped chains back, unread: the next pop returns them again. Not where
+ * sr_vq_keeps(): the record has them already. */
 void sr_vq_unpop(struct sr_vq *q, unsigned n);
 
 /* Returns n chains to the driver in the order given; seen by it after sr_vq_publish. Their

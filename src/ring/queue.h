@@ -4,6 +4,7 @@
 #define SR_QUEUE_H
 
 #include "base.h"
+#include "inflight.h"
 #include "split_layout.h"
 #include "window.h"
 
@@ -48,6 +49,7 @@ struct sr_vq {
 	union {
 		struct split_device split;
 	};
+	struct sr_inflight inflight;
 	uint64_t log_gpa;
 	uint16_t base; /* what the last stop returned */
 	char error[256];

@@ -81,14 +81,27 @@ static int split_start(struct sr_vq *q, const struct sr_vq_config *c, struct sr_
 		return rc;
 	s->next_avail = s->seen_avail = c->base;
 	s->next_used = s->shown_used = ring_load(&s->used->idx);
+	if (c->inflight) {
+		rc = sr_inflight_start(&q->inflight, c->inflight, n, s->next_used, e);
+		if (rc)
+			return rc;
+		/* All that was taken is in the used ring or in the record. What a front-end
+		 * believes after our death is less exact; only a record's first user needs it. */
+		if (q->inflight.known)
+			s->next_avail = s->seen_avail =
+				(uint16_t)(s->next_used + sr_inflight_left(&q->inflight));
+	}
 	ring_store(&s->used->flags, 0);
 	sr_vq_log_used(q, offsetof(struct split_used, flags), 2);
 	kicks_off(q);
 	return 0;
 }
 
+/* With a record, what is outstanding comes back from there. */
 static uint16_t split_base(const struct sr_vq *q)
 {
+	if (sr_vq_keeps(q))
+		return q->split.next_avail;
 	return (uint16_t)(q->split.next_avail - q->outstanding);
 }
 
@@ -105,10 +118,14 @@ static int split_pending(struct sr_vq *q, unsigned n)
 	 * there when the index is (section 2.7.13.3). */
 	s->seen_avail = ring_load_acquire(&s->avail->idx);
 	pending = (uint16_t)(s->seen_avail - s->next_avail);
-	/* What we hold counts too: no driver has more chains than descriptors. */
-	if (SR_UNLIKELY(pending + q->outstanding > q->size))
+	/* What we hold and what it has not seen yet count too: no driver has more chains than
+	 * descriptors. */
+	uint32_t held = q->outstanding + sr_inflight_left(&q->inflight) +
+			(uint16_t)(s->next_used - s->shown_used);
+
+	if (SR_UNLIKELY(pending + held > q->size))
 		return sr_vq_break(q, "avail index %u, expected at most %" PRIu32 " more than %u",
-				   s->seen_avail, q->size, split_base(q));
+				   s->seen_avail, q->size, (uint16_t)(s->next_avail - held));
 	return pending;
 }
 
@@ -140,16 +157,10 @@ static inline bool take_single(struct sr_vq *q, uint16_t head, struct split_desc
 	return true;
 }
 
-static int take_one(struct sr_vq *q, struct sr_chain *c, struct sr_iov_pool *pool, bool alone)
+static int take_chain(struct sr_vq *q, uint16_t head, struct sr_chain *c, struct sr_iov_pool *pool,
+		      bool alone)
 {
-	struct split_device *s = &q->split;
-	unsigned slot = s->next_avail & (q->size - 1);
-	uint16_t head = ring_load(&s->avail->ring[slot]);
-
-	if (SR_UNLIKELY(head >= q->size))
-		return sr_vq_break(q, "avail ring entry %u: descriptor %u, expected < %" PRIu32,
-				   slot, head, q->size);
-	struct split_desc d = split_desc_copy(&s->desc[head]);
+	struct split_desc d = split_desc_copy(&q->split.desc[head]);
 
 	if (SR_UNLIKELY(!take_single(q, head, d, c, pool))) {
 		int rc = sr_split_chain_take(q, head, d, c, pool, alone);
@@ -157,8 +168,34 @@ static int take_one(struct sr_vq *q, struct sr_chain *c, struct sr_iov_pool *poo
 		if (rc)
 			return rc;
 	}
-	s->next_avail++;
 	q->outstanding++;
+	return 0;
+}
+
+/* What the queue's last user left undone comes first. */
+static int take_one(struct sr_vq *q, struct sr_chain *c, struct sr_iov_pool *pool, bool alone)
+{
+	struct split_device *s = &q->split;
+	struct sr_inflight *f = &q->inflight;
+	unsigned slot = s->next_avail & (q->size - 1);
+	uint16_t head;
+	int rc;
+
+	if (SR_UNLIKELY(sr_inflight_left(f))) {
+		rc = take_chain(q, f->again[f->again_at], c, pool, alone);
+		f->again_at += rc == 0;
+		return rc;
+	}
+	head = ring_load(&s->avail->ring[slot]);
+	if (SR_UNLIKELY(head >= q->size))
+		return sr_vq_break(q, "avail ring entry %u: descriptor %u, expected < %" PRIu32,
+				   slot, head, q->size);
+	rc = take_chain(q, head, c, pool, alone);
+	if (rc)
+		return rc;
+	if (SR_UNLIKELY(sr_vq_keeps(q)))
+		sr_inflight_take(f, head);
+	s->next_avail++;
 	return 0;
 }
 
@@ -176,7 +213,7 @@ static int split_pop(struct sr_vq *q, struct sr_chain *c, unsigned n, struct sr_
 	if (SR_UNLIKELY(sr_mem_is_torn(q->mem)))
 		return sr_vq_break(q, "guest memory: its file was cut short, expected its whole "
 				      "size while it is mapped");
-	n = (unsigned)sr_min(n, (unsigned)pending);
+	n = (unsigned)sr_min(n, (unsigned)pending + sr_inflight_left(&q->inflight));
 	for (i = 0; i < n; i++) {
 		rc = take_one(q, &c[i], pool, alone && i == 0);
 		if (SR_UNLIKELY(rc))
@@ -209,6 +246,8 @@ static void split_push(struct sr_vq *q, const struct sr_chain *c, unsigned n)
 		s->used->ring[slot] = (struct split_used_elem){ c[i].id, c[i].written };
 		if (SR_UNLIKELY(log))
 			log_pushed(q, &c[i], slot);
+		if (SR_UNLIKELY(sr_vq_keeps(q)))
+			sr_inflight_push(&q->inflight, c[i].id);
 	}
 }
 
@@ -223,6 +262,8 @@ static bool split_publish(struct sr_vq *q)
 	 * are there when the index is (section 2.7.8.2). */
 	ring_store_release(&s->used->idx, now);
 	s->shown_used = now;
+	if (SR_UNLIKELY(sr_vq_keeps(q)))
+		sr_inflight_published(&q->inflight, now);
 	sr_vq_log_used(q, offsetof(struct split_used, idx), 2);
 	/* The driver writes its request to be notified, then looks at used->idx; we write
 	 * used->idx, then look at its request. With a full barrier on both sides at least one
@@ -256,7 +297,7 @@ static bool split_rearm(struct sr_vq *q)
 	 * request, then look at avail->idx. With a full barrier on both sides at least one of
 	 * us sees the other (section 2.7.10). */
 	ring_full_barrier();
-	if (ring_load_acquire(&s->avail->idx) == s->next_avail)
+	if (ring_load_acquire(&s->avail->idx) == s->next_avail && !sr_inflight_left(&q->inflight))
 		return false;
 	kicks_off(q);
 	return true;
@@ -266,7 +307,7 @@ static unsigned split_available(struct sr_vq *q)
 {
 	uint16_t pending = (uint16_t)(ring_load(&q->split.avail->idx) - q->split.next_avail);
 
-	return (unsigned)sr_min(pending, q->size);
+	return (unsigned)sr_min(pending + sr_inflight_left(&q->inflight), q->size);
 }
 
 const struct sr_ring_ops sr_ring_split = {

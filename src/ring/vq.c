@@ -29,6 +29,8 @@ struct sr_vq *sr_vq_create(void)
 
 void sr_vq_destroy(struct sr_vq *q)
 {
+	if (q)
+		sr_inflight_stop(&q->inflight); /* of one that was not stopped */
 	free(q);
 }
 
@@ -61,7 +63,13 @@ uint16_t sr_vq_stop(struct sr_vq *q)
 	if (q->ops)
 		q->base = q->ops->base(q);
 	q->ops = NULL;
+	sr_inflight_stop(&q->inflight);
 	return q->base;
+}
+
+bool sr_vq_keeps(const struct sr_vq *q)
+{
+	return q->inflight.record;
 }
 
 bool sr_vq_is_running(const struct sr_vq *q)
@@ -79,7 +87,7 @@ int sr_vq_pop(struct sr_vq *q, struct sr_chain *c, unsigned n, struct sr_iov_poo
 
 void sr_vq_unpop(struct sr_vq *q, unsigned n)
 {
-	assert(q->ops && n <= q->outstanding);
+	assert(q->ops && n <= q->outstanding && !sr_vq_keeps(q));
 	q->ops->unpop(q, n);
 	q->outstanding -= n;
 }
