@@ -195,6 +195,7 @@ static void shown_but_not_cleared_does_not_come_again(void **state)
 		struct rig *r;
 		struct sr_chain c[SIZE];
 
+		teardown(state);
 		setup(state);
 		r = *state;
 		start(r);
@@ -208,9 +209,7 @@ static void shown_but_not_cleared_does_not_come_again(void **state)
 		die(r);
 		start(r);
 		expect_heads(r, (uint16_t[]){ 3 }, 1);
-		teardown(state);
 	}
-	setup(state);
 }
 
 /* A record that was new when the ring was not: its list names descriptor 0, which nobody used. */
