@@ -5,7 +5,8 @@
  *
  * A filter's channel opens a channel on the disk below with a completion function of its
  * own, may hold requests back, and passes the same `struct sr_disk_req` down: `next` and
- * `own` belong to the one layer that has the request at that moment.
+ * `own` belong to the one layer that has the request at that moment. Its reap polls the channel
+ * below, so that one sr_disk_poll goes through all layers.
  */
 #ifndef SLIPRING_DISK_ENGINE_H
 #define SLIPRING_DISK_ENGINE_H
@@ -42,8 +43,8 @@ struct sr_disk_ops {
 	bool (*arm)(struct sr_disk_channel *c);
 	/* Readable when reap has something to do and arm was called; -1 = none. Optional. */
 	int (*event_fd)(struct sr_disk_channel *c);
-	/* See sr_disk_cancel: when true the engine has called sr_disk_finish for it. Optional:
-	 * nothing can be cancelled. */
+	/* See sr_disk_cancel: when true the engine has called sr_disk_finish for it, or will in the
+	 * next reap. Optional: nothing can be cancelled. */
 	bool (*cancel)(struct sr_disk_channel *c, struct sr_disk_req *r);
 };
 
@@ -53,7 +54,7 @@ struct sr_disk {
 	struct sr_disk_info info;
 	_Atomic uint64_t size;
 	_Atomic unsigned channels; /* open ones */
-	struct sr_disk_listener *listeners;
+	struct sr_disk_listener *listeners, *next_told;
 	struct sr_disk *below; /* filters: the disk under it, else NULL */
 	struct sr_disk_listener on_below;
 };
@@ -65,8 +66,9 @@ struct sr_disk_channel {
 	sr_disk_complete_fn *complete;
 	void *ctx;
 	struct sr_disk_req *done, **done_tail; /* finished, not completed yet; in order */
+	unsigned finished;		       /* length of that list */
 	unsigned under_way;		       /* submitted and not completed yet */
-	bool completing;
+	bool reaping, completing;
 };
 
 /* The first and last thing of create and destroy. `info` and size come from the engine; a
@@ -82,7 +84,8 @@ void sr_disk_finish_base(struct sr_disk *d);
 /* On the control loop: stores a new size and tells the listeners of this disk. */
 void sr_disk_set_size(struct sr_disk *d, uint64_t size);
 
-/* On the channel's thread: r is done, with r->result set by this. */
+/* On the channel's thread: r is done, with r->result set by this. Wakes the channel's poller when
+ * it is called outside of submit and reap. */
 void sr_disk_finish(struct sr_disk_channel *c, struct sr_disk_req *r, int result);
 
 #ifdef __cplusplus

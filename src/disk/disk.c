@@ -28,6 +28,16 @@ static bool is_power_of_two(uint32_t n)
 	return n && !(n & (n - 1));
 }
 
+static int check_size(const char *name, uint32_t block, uint64_t size, struct sr_error *e)
+{
+	if (size && size % block == 0 && size <= INT64_MAX)
+		return 0;
+	return sr_error_set(e, -EINVAL,
+			    "disk %s: %" PRIu64 " bytes, expected a positive multiple of its block "
+			    "size %" PRIu32 " up to %" PRIi64,
+			    name, size, block, INT64_MAX);
+}
+
 static int check_shape(const char *name, const struct sr_disk_info *i, uint64_t size,
 		       struct sr_error *e)
 {
@@ -40,13 +50,7 @@ static int check_shape(const char *name, const struct sr_disk_info *i, uint64_t 
 				    "disk %s: physical block size %" PRIu32
 				    ", expected a power of two from %" PRIu32,
 				    name, i->physical_size, i->block_size);
-	if (size == 0 || size % i->block_size || size > INT64_MAX)
-		return sr_error_set(
-			e, -EINVAL,
-			"disk %s: %" PRIu64
-			" bytes, expected a positive multiple of its block size %" PRIu32,
-			name, size, i->block_size);
-	return 0;
+	return check_size(name, i->block_size, size, e);
 }
 
 int sr_disk_init(struct sr_disk *d, const struct sr_disk_ops *ops, const char *name,
@@ -64,6 +68,7 @@ int sr_disk_init(struct sr_disk *d, const struct sr_disk_ops *ops, const char *n
 	atomic_init(&d->size, size);
 	atomic_init(&d->channels, 0);
 	d->listeners = NULL;
+	d->next_told = NULL;
 	d->below = NULL;
 	return 0;
 }
@@ -133,11 +138,8 @@ int sr_disk_resize(struct sr_disk *d, uint64_t size, struct sr_error *e)
 	if (!d->ops->resize)
 		return sr_error_set(e, -EOPNOTSUPP, "disk %s: a %s disk keeps its size", d->name,
 				    d->ops->name);
-	if (size % d->info.block_size)
-		return sr_error_set(e, -EINVAL,
-				    "disk %s: %" PRIu64
-				    " bytes, expected a multiple of its block size %" PRIu32,
-				    d->name, size, d->info.block_size);
+	if (size && check_size(d->name, d->info.block_size, size, e))
+		return -EINVAL;
 	return d->ops->resize(d, size, e);
 }
 
@@ -155,17 +157,19 @@ void sr_disk_unlisten(struct sr_disk *d, struct sr_disk_listener *l)
 		at = &(*at)->next;
 	if (*at)
 		*at = l->next;
+	if (d->next_told == l)
+		d->next_told = l->next;
 }
 
 void sr_disk_set_size(struct sr_disk *d, uint64_t size)
 {
-	struct sr_disk_listener *next;
-
 	if (sr_disk_size(d) == size)
 		return;
 	atomic_store(&d->size, size);
-	for (struct sr_disk_listener *l = d->listeners; l; l = next) {
-		next = l->next;
+	/* A listener may take itself and others off. When one changes the size again, the rest
+	 * hears of it from there. */
+	for (struct sr_disk_listener *l = d->listeners; l; l = d->next_told) {
+		d->next_told = l->next;
 		l->resized(l->ctx);
 	}
 }
@@ -199,6 +203,8 @@ struct sr_disk_channel *sr_disk_channel_create(struct sr_disk *d, struct sr_loop
 	c->ctx = ctx;
 	c->done = NULL;
 	c->done_tail = &c->done;
+	c->finished = c->under_way = 0;
+	c->reaping = c->completing = false;
 	atomic_fetch_add(&d->channels, 1);
 	c->poller = sr_poller_create(loop, &poller_ops, c, e);
 	fd = d->ops->event_fd ? d->ops->event_fd(c) : -1;
@@ -228,33 +234,48 @@ void sr_disk_submit(struct sr_disk_channel *c, struct sr_disk_req *const *r, uns
 
 void sr_disk_finish(struct sr_disk_channel *c, struct sr_disk_req *r, int result)
 {
+	/* What comes outside of a poll, from a timer or from the disk below, must be fetched. */
+	if (!c->done && !c->reaping)
+		sr_poller_wake(c->poller);
 	r->result = result;
 	r->next = NULL;
 	*c->done_tail = r;
 	c->done_tail = &r->next;
+	c->finished++;
+}
+
+static unsigned take_done(struct sr_disk_channel *c, struct sr_disk_req **batch, unsigned max)
+{
+	unsigned n = (unsigned)sr_min(max, SR_DISK_BATCH);
+
+	for (unsigned i = 0; i < n; i++) {
+		batch[i] = c->done;
+		c->done = batch[i]->next;
+	}
+	if (!c->done)
+		c->done_tail = &c->done;
+	c->finished -= n;
+	c->under_way -= n;
+	return n;
 }
 
 unsigned sr_disk_poll(struct sr_disk_channel *c)
 {
-	struct sr_disk_req *batch[SR_DISK_BATCH], *list;
-	unsigned total = 0, n;
+	struct sr_disk_req *batch[SR_DISK_BATCH];
+	unsigned total, n;
 
 	if (c->completing)
 		return 0;
+	c->reaping = true;
 	if (c->disk->ops->reap)
 		c->disk->ops->reap(c);
-	/* What is submitted from complete() waits for the next poll: others have their turn. */
-	list = c->done;
-	c->done = NULL;
-	c->done_tail = &c->done;
+	c->reaping = false;
 	c->completing = true;
-	while (list) {
-		for (n = 0; list && n < SR_DISK_BATCH; n++) {
-			batch[n] = list;
-			list = list->next;
-		}
-		c->under_way -= n;
-		total += n;
+	/* What is submitted from complete() waits for the next poll: others have their turn. The
+	 * rest stays in the list meanwhile, where sr_disk_cancel finds it. */
+	total = c->finished;
+	for (unsigned left = total; left; left -= n) {
+		n = take_done(c, batch, left);
 		c->complete(c->ctx, batch, n);
 	}
 	c->completing = false;
