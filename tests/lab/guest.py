@@ -8,6 +8,7 @@ import socket
 import time
 
 from . import proc
+from .disk import Disk
 from .machine import Machine, Result
 
 
@@ -68,15 +69,15 @@ class Channel:
 class Guest(Machine):
     """Subclasses provide kind, command_line(agent_fd, shell_fd) and may extend prepare().
 
-    nics is a list of Nic: how each network device reaches its back-end.
+    devices is a list of Nic and Disk: how each reaches its back-end.
     """
     kind = '?'
     nic = 'eth0'
     boot_timeout = 60
 
-    def __init__(self, name, nics, workdir, *, shell=False):
+    def __init__(self, name, devices, workdir, *, shell=False):
         self.name = name
-        self.nics = nics
+        self.devices = devices
         self.workdir = workdir
         self.console = os.path.join(workdir, f'{name}.console')
         self.want_shell = shell
@@ -85,6 +86,9 @@ class Guest(Machine):
 
     def __repr__(self):
         return f'<{self.kind} guest {self.name}>'
+
+    def has_disks(self):
+        return any(isinstance(d, Disk) for d in self.devices)
 
     # Life
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The root of QEMU guests: an initramfs with busybox, a few real tools and the network
-drivers of the lab's kernel. Made once per lab and kept in the cache, next to the lab.
+"""The root of QEMU guests: an initramfs with busybox, a few real tools and the drivers of the
+lab's kernel that a guest needs; guests with disks have a larger one, as fio and the file
+systems' tools come with many libraries. Made once per lab and kept in the cache, next to it.
 
 It is not compressed: under TCG unpacking would cost more than it saves.
 """
@@ -16,6 +17,17 @@ TOOLS = ['/usr/bin/busybox', '/usr/bin/dash', '/usr/bin/ip', '/usr/bin/ping', '/
 MODULES = ['net/core/failover', 'drivers/net/net_failover', 'drivers/net/virtio_net',
            'net/llc/llc', 'net/802/stp', 'net/802/garp', 'net/802/mrp', 'net/8021q/8021q',
            'drivers/char/hw_random/virtio-rng']
+DISK_TOOLS = ['/usr/bin/fio', '/usr/sbin/mke2fs', '/usr/sbin/mkfs.ext4', '/usr/sbin/e2fsck',
+              '/usr/sbin/mkfs.xfs', '/usr/sbin/xfs_repair', '/usr/sbin/blkdiscard',
+              '/usr/bin/lsblk',
+              *(f'/usr/bin/sg_{n}' for n in (
+                  'inq', 'luns', 'persist', 'raw', 'readcap', 'vpd', 'modes', 'reset', 'unmap',
+                  'write_same', 'compare_and_write', 'opcodes', 'sync', 'turs', 'requests',
+                  'start', 'verify', 'dd'))]
+# In the order in which they are loaded.
+DISK_MODULES = ['drivers/scsi/scsi_common', 'drivers/scsi/scsi_mod', 'drivers/scsi/sd_mod',
+                'drivers/scsi/sg', 'drivers/scsi/virtio_scsi', 'drivers/block/virtio_blk',
+                'fs/xfs/xfs', 'fs/configfs/configfs', 'drivers/block/null_blk/null_blk']
 LIBRARIES = ['/usr/lib/x86_64-linux-gnu/libgcc_s.so.1']  # threads open it when they end
 FOLDERS = ['usr', 'usr/bin', 'usr/sbin', 'usr/lib', 'usr/lib64', 'proc', 'sys', 'dev', 'tmp', 'run']
 LINKS = {'bin': 'usr/bin', 'sbin': 'usr/sbin', 'lib': 'usr/lib', 'lib64': 'usr/lib64',
@@ -62,35 +74,37 @@ def _libraries(tools):
     return sorted(set(re.findall(r'(/\S+) \(0x', root.run(['ldd', *tools], check=False))))
 
 
-def _build():
+def _build(disks):
+    tools = TOOLS + DISK_TOOLS * disks
     lab = root.path()
     a = Cpio()
     for f in FOLDERS:
         a.folder(f)
     for name, target in LINKS.items():
         a.add(name, 0o120777, target.encode())
-    for f in [*TOOLS, *LIBRARIES, *_libraries(TOOLS)]:
+    for f in [*tools, *LIBRARIES, *_libraries(tools)]:
         # Symbolic links such as libc.so.6 or /lib64 become what they point to.
         name = f if f.startswith('/usr') else '/usr' + f
         a.file(name[1:], (lab / name[1:]).read_bytes())
     version = kernel()[1]
-    for m in MODULES:
+    for m in MODULES + DISK_MODULES * disks:
         packed = lab / f'usr/lib/modules/{version}/kernel/{m}.ko.xz'
         a.file(f'usr/lib/modules/{version}/kernel/{m}.ko', lzma.decompress(packed.read_bytes()))
     a.file('init', (root.CHECKOUT / 'tests/guest/init').read_bytes())
     return a.bytes()
 
 
-def path():
+def path(disks=False):
     """The initramfs; made if the lab or the sources here are newer."""
     sources = [Path(__file__), root.CHECKOUT / 'tests/guest/init']
     newest = max(os.stat(s).st_mtime_ns for s in sources)
     d = root.cache()
-    image = d / f'initramfs-{root.stamp()}-{newest:x}'
+    kind = 'disks' if disks else 'plain'
+    image = d / f'initramfs-{kind}-{root.stamp()}-{newest:x}'
     if not image.exists():
-        for old in d.glob('initramfs-*'):
+        for old in d.glob(f'initramfs-{kind}-*'):
             old.unlink()
         part = d / f'.initramfs-{os.getpid()}'
-        part.write_bytes(_build())
+        part.write_bytes(_build(disks))
         part.rename(image)
     return image

@@ -11,6 +11,9 @@ class Nic:
     mac: str = ''           # QEMU only; UML asks the back-end or chooses itself
     queues: int = 1         # pairs; QEMU only, UML has one
 
+    def uml_argument(self):
+        return f'virtio_uml.device={self.socket}:1'
+
     def qemu_arguments(self, index, reconnect='reconnect-ms=100', vectors=None):
         # wait=off means only that QEMU's monitor is up before: a vhost-user netdev waits
         # for its back-end in any case.

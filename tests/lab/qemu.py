@@ -13,8 +13,9 @@ from .guest import Guest
 class Qemu(Guest):
     kind = 'QEMU'
     memory = '256M'
+    disk_memory = '512M'  # the larger root, while it is unpacked
     boot_timeout = 120  # TCG on a busy machine
-    nic_options = {}
+    device_options = {}
 
     def kernel(self):
         """Its name as QEMU sees it."""
@@ -26,6 +27,8 @@ class Qemu(Guest):
     def launch(self, agent, shell=None):
         cmdline = ['console=ttyS0', 'quiet', 'panic=-1', f'sr.name={self.name}',
                    'sr.agent=/dev/vport0p1']
+        if self.has_disks():
+            cmdline.append('sr.disks')
         consoles = []
         if shell is not None:
             cmdline.append('sr.shell=/dev/hvc0')
@@ -33,18 +36,19 @@ class Qemu(Guest):
                         'serial,id=shell,path=/dev/fdset/9',
                         '-device', 'virtconsole,chardev=shell,nr=0']
         accel = 'kvm' if os.environ.get('SLIPRING_KVM') == '1' else 'tcg'
+        memory = self.disk_memory if self.has_disks() else self.memory
         words = ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none',
                  '-machine', f'q35,accel={accel},memory-backend=m', '-cpu', 'max',
-                 '-m', self.memory,
-                 '-object', f'memory-backend-memfd,id=m,size={self.memory},share=on',
+                 '-m', memory,
+                 '-object', f'memory-backend-memfd,id=m,size={memory},share=on',
                  '-kernel', self.kernel(), '-append', ' '.join(cmdline),
                  '-serial', 'stdio',
                  '-device', 'virtio-serial-pci', '-chardev', f'socket,id=agent,fd={agent}',
                  '-device', 'virtserialport,chardev=agent,name=agent,nr=1', *consoles]
-        for i, nic in enumerate(self.nics):
-            words += nic.qemu_arguments(i, **self.nic_options)
+        for i, device in enumerate(self.devices):
+            words += device.qemu_arguments(i, **self.device_options)
         # The lab sees neither the checkout nor the cache, but our descriptors.
-        image = os.open(initramfs.path(), os.O_RDONLY)
+        image = os.open(initramfs.path(self.has_disks()), os.O_RDONLY)
         try:
             fds = [fd for fd in (agent, shell, image) if fd is not None]
             return self.spawn([*words, '-initrd', f'/proc/self/fd/{image}'], fds)
@@ -58,7 +62,7 @@ class QemuDebian12(Qemu):
     its guests get a plain interrupt.
     """
     kind = 'QEMU 7.2'
-    nic_options = {'reconnect': 'reconnect=1', 'vectors': 0}
+    device_options = {'reconnect': 'reconnect=1', 'vectors': 0}
 
     def kernel(self):
         return str(initramfs.kernel()[0])

@@ -22,8 +22,10 @@ class Uml(Guest):
                  'rootflags=/', 'ro', f'init={init}', 'con0=null,fd:1', 'con=null',
                  f'ssl0=fd:{agent}', 'ssl=null', f'umid={self.name}', 'uml_dir=/run/uml',
                  'sr.agent=/dev/ttyS0', f'sr.name={self.name}', 'panic=-1']
+        if self.has_disks():
+            words.append('sr.disks')
         if shell is not None:
             words += [f'ssl1=fd:{shell}', 'sr.shell=/dev/ttyS1']
-        words += [f'virtio_uml.device={n.socket}:1' for n in self.nics]
+        words += [d.uml_argument() for d in self.devices]
         fds = [fd for fd in (agent, shell) if fd is not None]
         return root.spawn(words, log=self.console, pass_fds=fds)
