@@ -3,6 +3,10 @@
  * A vhost-user back-end: serves one device on one unix socket to one front-end at a time,
  * for ever: when a session ends, by the front-end's will, its death or its malformed
  * message, the next is awaited (server) or sought (client).
+ *
+ * A device whose requests take time is drained before a ring of it is stopped or its memory
+ * changes, and at the end of a session, so that the writes of a guest that died are done before
+ * the next session begins. Meanwhile its front-end waits for the answer, nobody else does.
  */
 #ifndef SLIPRING_VHOST_USER_H
 #define SLIPRING_VHOST_USER_H
@@ -34,6 +38,11 @@ struct sr_vhost_user_config {
 	enum sr_vhost_user_mode mode;
 	int socket_mode;	  /* permissions of the listening socket, e.g. 0660; 0 = 0600 */
 	const char *socket_group; /* or NULL */
+	/* How long requests may take to finish when they have to; 0 = 5000. After it they are
+	 * abandoned: what the in-flight record keeps is taken up again later, the rest fails. A
+	 * session with requests that cannot be abandoned ends, and keeps the guest's memory
+	 * and its place until they are finished (SR_VHOST_USER_DRAINING). */
+	unsigned drain_ms;
 	/* Called on the control loop when a session begins or ends, except when
 	 * sr_vhost_user_destroy ends it; must not destroy the back-end. Optional. */
 	void (*changed)(void *ctx, bool connected);
@@ -46,13 +55,21 @@ struct sr_vhost_user_config {
  * is never touched: -EADDRINUSE. Anything else in its place: -EEXIST. */
 struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 					   struct sr_error *e);
-/* From the control loop. Ends the session, removes the socket file it made. NULL is allowed. */
+/* From the control loop, once. Removes the socket file it made, ends the session in the
+ * background: requests finish or, after drain_ms, are abandoned. `done` is called on the control
+ * loop, never before this has returned, when nothing is left; it may destroy the back-end. */
+void sr_vhost_user_close(struct sr_vhost_user *v, void (*done)(void *ctx), void *ctx);
+/* From the control loop. After sr_vhost_user_close and its `done` it is immediate, and before
+ * `done` as without it: ends the session, abandons its requests at once, and where the device
+ * cannot, waits until they are finished; their loop must not be the control loop then. Removes
+ * the socket file it made. NULL is allowed. */
 void sr_vhost_user_destroy(struct sr_vhost_user *v);
 
 enum sr_vhost_user_state {
 	SR_VHOST_USER_WAITING,
 	SR_VHOST_USER_CONNECTED,
-	SR_VHOST_USER_RUNNING /* at least one ring started */
+	SR_VHOST_USER_RUNNING, /* at least one ring started */
+	SR_VHOST_USER_DRAINING /* its session is over, but requests of it are not finished yet */
 };
 
 /* From the control loop. */

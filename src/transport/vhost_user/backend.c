@@ -4,6 +4,7 @@
 #include "session.h"
 #include "unix_socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <slipring/vhost_user.h>
@@ -16,6 +17,7 @@
 #define MS	  1000000u /* ns */
 #define RETRY_MIN (10u * MS)
 #define RETRY_MAX (1000u * MS)
+#define DRAIN_MS  5000u
 
 struct sr_vhost_user {
 	struct sr_vhost_user_config config; /* its strings are ours */
@@ -28,6 +30,8 @@ struct sr_vhost_user {
 	uint64_t begun_at;
 	bool trouble_told;
 	struct sr_session *session;
+	void (*closed)(void *ctx); /* closing, since it is not NULL */
+	void *closed_ctx;
 	uint64_t sessions;
 	char last_error[256];
 };
@@ -115,7 +119,9 @@ static void again(void *ctx)
 {
 	struct sr_vhost_user *v = ctx;
 
-	if (is_client(v))
+	if (v->closed)
+		v->closed(v->closed_ctx);
+	else if (is_client(v))
 		connect_now(v);
 	else
 		sr_watch_events(v->watch, EPOLLIN);
@@ -130,7 +136,9 @@ static void ended(void *ctx, const char *error)
 	snprintf(v->last_error, sizeof(v->last_error), "%s", error ? error : "");
 	if (sr_now_ns() - v->begun_at >= RETRY_MAX)
 		v->retry_ns = RETRY_MIN;
-	if (is_client(v))
+	if (v->closed)
+		sr_timer_set(v->timer, 0);
+	else if (is_client(v))
 		retry(v);
 	else
 		sr_watch_events(v->watch, EPOLLIN);
@@ -154,6 +162,7 @@ static int copy_config(struct sr_vhost_user *v, const struct sr_vhost_user_confi
 		.workers = v->workers,
 		.nworkers = c->nworkers,
 		.first_worker = c->first_worker,
+		.drain_ms = c->drain_ms ? c->drain_ms : DRAIN_MS,
 		.ended = ended,
 		.ctx = v,
 	};
@@ -178,6 +187,7 @@ struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 	struct sr_vhost_user *v = calloc(1, sizeof(*v));
 	int r = v ? copy_config(v, c) : -ENOMEM;
 
+	assert(!c->device->ops->queue_drain == !c->device->ops->queue_abandon);
 	if (v) {
 		v->listener.fd = -1;
 		v->retry_ns = RETRY_MIN;
@@ -198,14 +208,34 @@ fail:
 	return NULL;
 }
 
+static void stop_listening(struct sr_vhost_user *v)
+{
+	sr_watch_destroy(v->watch);
+	v->watch = NULL;
+	sr_unix_unlisten(&v->listener);
+}
+
+void sr_vhost_user_close(struct sr_vhost_user *v, void (*done)(void *ctx), void *ctx)
+{
+	assert(!v->closed && done);
+	v->closed = done;
+	v->closed_ctx = ctx;
+	stop_listening(v);
+	if (v->session) {
+		sr_timer_cancel(v->timer);
+		sr_session_close(v->session);
+	} else {
+		sr_timer_set(v->timer, 0);
+	}
+}
+
 void sr_vhost_user_destroy(struct sr_vhost_user *v)
 {
 	if (!v)
 		return;
 	sr_session_end(v->session);
-	sr_watch_destroy(v->watch);
+	stop_listening(v);
 	sr_timer_destroy(v->timer);
-	sr_unix_unlisten(&v->listener);
 	free(v->workers);
 	free((void *)(uintptr_t)v->config.socket);
 	free((void *)(uintptr_t)v->config.socket_group);
@@ -221,7 +251,9 @@ void sr_vhost_user_info(const struct sr_vhost_user *v, struct sr_vhost_user_info
 	if (!s)
 		return;
 	info->queues_started = sr_vu_queues_running(s);
-	info->state = info->queues_started ? SR_VHOST_USER_RUNNING : SR_VHOST_USER_CONNECTED;
+	info->state = s->ending		     ? SR_VHOST_USER_DRAINING
+		      : info->queues_started ? SR_VHOST_USER_RUNNING
+					     : SR_VHOST_USER_CONNECTED;
 	info->features = s->features;
 	info->protocol_features = s->protocol;
 	info->mem = s->mem;

@@ -17,6 +17,9 @@
  * the ring started again. So the data path holds no lock and sees no half-made state. Workers
  * never wait for the control loop; what they have to report they post.
  *
+ * A message that stops or pauses rings of a slow device waits until they are quiet, and the
+ * session with it: vu_drain.c.
+ *
  * A message goes through channel.c (bytes to messages), message.c (its row of the table) and
  * one handler: vu_features.c, vu_memory.c, vring.c, vu_config.c. vu_queue.c runs the rings,
  * backend.c makes connections.
@@ -128,6 +131,34 @@ static int refuse(struct sr_session *s, const struct sr_vu_row *row, const struc
 	}
 }
 
+/* Whether the message's ring, or all of them where it has none, must be quiet for its handler. */
+static bool stops_rings(const struct sr_vu_queue *q, const struct sr_vu_message *m)
+{
+	switch (m->request) {
+	case SR_VU_SET_FEATURES:
+	case SR_VU_SET_MEM_TABLE:
+	case SR_VU_SET_LOG_BASE:
+	case SR_VU_SET_VRING_NUM:
+	case SR_VU_SET_VRING_ADDR:
+	case SR_VU_SET_VRING_BASE:
+	case SR_VU_GET_VRING_BASE:
+	case SR_VU_RESET_DEVICE:
+	case SR_VU_ADD_MEM_REG:
+	case SR_VU_REM_MEM_REG:
+		return true;
+	case SR_VU_SET_STATUS:
+		return m->p.u64 == 0;
+	case SR_VU_SET_VRING_KICK:
+		return atomic_load(&q->health) != SR_VU_SOUND;
+	case SR_VU_SET_VRING_CALL:
+		return sr_vu_call_needs_pause(q, m);
+	default:
+		return false;
+	}
+}
+
+static void run_parked(struct sr_session *s, struct sr_vu_queue *q);
+
 static int dispatch(struct sr_session *s, const struct sr_vu_row *row, struct sr_vu_message *m)
 {
 	struct sr_vu_queue *q = NULL;
@@ -146,19 +177,16 @@ static int dispatch(struct sr_session *s, const struct sr_vu_row *row, struct sr
 		if (!q)
 			return sr_error_set(&s->error, -ENOMEM, "out of memory");
 	}
+	if (stops_rings(q, m) && !sr_session_await(s, q, row->name, run_parked))
+		return SR_VU_PARKED;
 	return handlers[m->request](s, q, m);
 }
 
-/* 0, or a negative errno when the session is lost. */
-static int handle(struct sr_session *s, struct sr_vu_message *m)
+/* What a handler's result r makes of the message: 0, or a negative errno when the session is
+ * lost. */
+static int conclude(struct sr_session *s, const struct sr_vu_row *row,
+		    const struct sr_vu_message *m, int r)
 {
-	const struct sr_vu_row *row = sr_vu_front_row(m->request);
-	char name[24];
-	int r;
-
-	sr_log(SR_LOG_DEBUG, s->device->name, "%s: %s, %u bytes, %u fds", s->peer,
-	       sr_vu_name(row, m->request, name), (unsigned)m->size, m->nfds);
-	r = dispatch(s, row, m);
 	if (r == SR_VU_REPLIED)
 		return 0;
 	if (r == SR_VU_DONE)
@@ -171,19 +199,63 @@ static int handle(struct sr_session *s, struct sr_vu_message *m)
 	return r;
 }
 
+/* 0, SR_VU_PARKED, or a negative errno when the session is lost. */
+static int handle(struct sr_session *s, struct sr_vu_message *m)
+{
+	const struct sr_vu_row *row = sr_vu_front_row(m->request);
+	char name[24];
+	int r;
+
+	sr_log(SR_LOG_DEBUG, s->device->name, "%s: %s, %u bytes, %u fds", s->peer,
+	       sr_vu_name(row, m->request, name), (unsigned)m->size, m->nfds);
+	r = dispatch(s, row, m);
+	if (r == SR_VU_PARKED)
+		sr_watch_events(s->watch, EPOLLRDHUP);
+	return r == SR_VU_PARKED ? r : conclude(s, row, m, r);
+}
+
+static void run_parked(struct sr_session *s, struct sr_vu_queue *q)
+{
+	struct sr_vu_message *m = &s->channel.m;
+	int r = handlers[m->request](s, q, m);
+
+	sr_watch_events(s->watch, EPOLLIN);
+	if (conclude(s, sr_vu_front_row(m->request), m, r) < 0)
+		sr_session_fail(s);
+}
+
+void sr_session_fail_parked(struct sr_session *s)
+{
+	conclude(s, sr_vu_front_row(s->channel.m.request), &s->channel.m, s->error.code);
+	sr_session_fail(s);
+}
+
 static void release(struct sr_session *s)
 {
 	if (atomic_fetch_sub(&s->references, 1) == 1)
 		free(s);
 }
 
-/* Puts everything back to what it was before the session. */
-static void shut(struct sr_session *s)
+/* Nothing is said to the front-end any more, nor heard from it. Rings go on. */
+static void hang_up(struct sr_session *s)
 {
-	assert(s->open);
-	s->open = false;
+	s->ending = true;
 	sr_watch_destroy(s->watch);
 	sr_timer_destroy(s->hint);
+	s->hint = NULL;
+	sr_vu_channel_finish(&s->channel);
+	if (s->back_fd >= 0)
+		close(s->back_fd);
+	s->back_fd = -1;
+	close(s->fd);
+}
+
+/* Puts everything back to what it was before the session; its rings are quiet. */
+static void shut(struct sr_session *s)
+{
+	assert(s->open && s->ending);
+	s->open = false;
+	sr_timer_destroy(s->limit);
 	sr_vu_queues_stop(s);
 	s->device->session = NULL;
 	for (unsigned i = 0; i < s->nqueues; i++)
@@ -192,43 +264,53 @@ static void shut(struct sr_session *s)
 	if (s->device->ops->reset)
 		s->device->ops->reset(s->device);
 	sr_mem_destroy(s->mem);
-	sr_vu_channel_finish(&s->channel);
-	if (s->back_fd >= 0)
-		close(s->back_fd);
-	close(s->fd);
 }
 
 void sr_session_end(struct sr_session *s)
 {
 	if (!s)
 		return;
+	if (!s->ending)
+		hang_up(s);
+	sr_session_drain_now(s);
 	shut(s);
 	release(s);
 }
 
-static void finish(struct sr_session *s, const char *error)
+static void over(struct sr_session *s, struct sr_vu_queue *q)
 {
-	void (*ended)(void *, const char *) = s->config.ended;
-	void *ctx = s->config.ctx;
-
+	(void)q;
 	shut(s);
-	ended(ctx, error);
+	s->config.ended(s->config.ctx, s->failed ? s->ended_by : NULL);
 	release(s);
+}
+
+/* What was parked is not answered any more. */
+static void finish(struct sr_session *s)
+{
+	hang_up(s);
+	if (sr_session_await(s, NULL, "end of the session", over))
+		over(s, NULL);
 }
 
 void sr_session_fail(struct sr_session *s)
 {
-	char text[sizeof(s->peer) + SR_ERROR_TEXT + 2];
+	snprintf(s->ended_by, sizeof(s->ended_by), "%s: %s", s->peer, s->error.text);
+	sr_log(SR_LOG_WARN, s->device->name, "%s; session ended", s->ended_by);
+	s->failed = true;
+	finish(s);
+}
 
-	snprintf(text, sizeof(text), "%s: %s", s->peer, s->error.text);
-	sr_log(SR_LOG_WARN, s->device->name, "%s; session ended", text);
-	finish(s, text);
+void sr_session_close(struct sr_session *s)
+{
+	if (!s->ending)
+		finish(s);
 }
 
 static void closed_by_peer(struct sr_session *s)
 {
 	sr_log(SR_LOG_INFO, s->device->name, "%s has closed the session", s->peer);
-	finish(s, NULL);
+	finish(s);
 }
 
 static void readable(void *ctx, uint32_t events)
@@ -236,7 +318,12 @@ static void readable(void *ctx, uint32_t events)
 	struct sr_session *s = ctx;
 	uint64_t start = sr_now_ns();
 
-	(void)events; /* errors show at the next read */
+	/* Other errors show at the next read. */
+	if (s->then) {
+		if (events & (EPOLLRDHUP | EPOLLHUP))
+			closed_by_peer(s);
+		return;
+	}
 	for (int i = 0; i < BURST; i++) {
 		int r = sr_vu_channel_receive(&s->channel, &s->error);
 
@@ -246,10 +333,11 @@ static void readable(void *ctx, uint32_t events)
 			closed_by_peer(s);
 			return;
 		}
-		if (r < 0 || handle(s, &s->channel.m) < 0) {
+		r = r < 0 ? r : handle(s, &s->channel.m);
+		if (r < 0)
 			sr_session_fail(s);
+		if (r)
 			return;
-		}
 		if (sr_now_ns() - start > BURST_NS)
 			return;
 	}
@@ -326,7 +414,7 @@ struct sr_session *sr_session_begin(const struct sr_session_config *c, int fd, s
 	atomic_init(&s->references, 1);
 	sr_vu_channel_init(&s->channel, fd);
 	name_peer(s);
-	if (!sr_session_hint_init(s)) {
+	if (!sr_session_hint_init(s) || !sr_session_drain_init(s)) {
 		sr_error_set(e, -ENOMEM, "%s: session: out of memory", c->device->name);
 		goto fail;
 	}
@@ -340,6 +428,7 @@ struct sr_session *sr_session_begin(const struct sr_session_config *c, int fd, s
 fail:
 	if (s) {
 		sr_timer_destroy(s->hint);
+		sr_timer_destroy(s->limit);
 		sr_mem_destroy(s->mem);
 		free(s->queues);
 	}

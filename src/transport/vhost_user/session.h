@@ -24,6 +24,14 @@ enum sr_vu_health {
 	SR_VU_UNTOLD
 };
 
+/* How far the end of a ring is whose requests take time: vu_drain.c. */
+enum sr_vu_drain {
+	SR_VU_FLOWING,
+	SR_VU_DRAINING, /* takes no more chains */
+	SR_VU_STUCK,	/* and cannot abandon those that it has */
+	SR_VU_QUIET
+};
+
 /* One ring. Exists from the first message about it. */
 struct sr_vu_queue {
 	struct sr_session *s;
@@ -35,7 +43,8 @@ struct sr_vu_queue {
 	uint16_t base;
 	bool have_addr;
 	struct sr_vu_addr addr;
-	int kick, call, err; /* -1: none */
+	int kick, err;	  /* -1: none */
+	_Atomic int call; /* the same; threads that signal see call_is_socket as it was before */
 	bool enabled;
 	bool wanted; /* between SET_VRING_KICK and GET_VRING_BASE */
 
@@ -45,6 +54,9 @@ struct sr_vu_queue {
 	bool spin;		  /* no kick fd: the ring must be polled. As `running` */
 	bool call_is_socket, err_is_socket;
 	_Atomic bool moved; /* something has come through it */
+	_Atomic int drain;  /* enum sr_vu_drain; written on `loop` */
+	bool quiet_untold;  /* the control loop could not be told of QUIET. On `loop` */
+	bool breaking;	    /* broken, said so in the log; stopped when it is quiet */
 	bool waiting;	    /* stopped until memory that holds it comes; said so in the log */
 
 	_Atomic int health; /* enum sr_vu_health */
@@ -60,29 +72,42 @@ struct sr_session_config {
 	struct sr_loop *const *workers;
 	unsigned nworkers;
 	unsigned first_worker;
+	unsigned drain_ms;
 	/* The session is over: its queues are stopped, the device is reset. `error` says why it
 	 * went wrong, NULL when the front-end just closed. Not called by sr_session_end. */
 	void (*ended)(void *ctx, const char *error);
 	void *ctx;
 };
 
+/* `q` as it was given to sr_session_await. */
+typedef void sr_vu_then(struct sr_session *s, struct sr_vu_queue *q);
+
 struct sr_session {
 	struct sr_session_config config;
 	struct sr_device *device;
 	/* The session lives while it is open or a post of it is under way. */
 	_Atomic unsigned references;
-	bool open;
+	bool open;   /* its rings and memory are there */
+	bool ending; /* no messages any more, its requests come to an end */
+	bool failed; /* ended_by says why */
 	_Atomic bool torn;
 
 	int fd;
 	int back_fd; /* -1: no channel for our own requests */
 	struct sr_watch *watch;
 	struct sr_vu_channel channel;
-	char peer[32];	       /* "front-end (pid 123)" */
+	char peer[32]; /* "front-end (pid 123)" */
+	char ended_by[32 + 2 + SR_ERROR_TEXT];
 	struct sr_error error; /* of the message at hand */
 	uint64_t complained;   /* request ids already logged as refused */
 	struct sr_timer *hint; /* vu_hint.c */
 	bool hinted;
+
+	/* vu_drain.c */
+	struct sr_timer *limit;
+	sr_vu_then *then;	     /* when the awaited are quiet; NULL: nothing is awaited */
+	struct sr_vu_queue *awaited; /* NULL: all rings */
+	const char *awaited_for;
 
 	uint64_t features, protocol;
 	uint8_t status;
@@ -96,8 +121,11 @@ struct sr_session {
 
 /* Takes over the connected socket `fd`, on failure too. */
 struct sr_session *sr_session_begin(const struct sr_session_config *c, int fd, struct sr_error *e);
-/* Ends it without a word to `ended`. NULL is allowed. */
+/* Ends it without a word to `ended`: abandons requests, waits for those that cannot be. NULL is
+ * allowed. */
 void sr_session_end(struct sr_session *s);
+/* Ends it in the background: `ended` is called when nothing is left, maybe before it returns. */
+void sr_session_close(struct sr_session *s);
 
 /* session.c, for the handlers. Each returns as a handler does. */
 int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
@@ -108,14 +136,17 @@ int sr_session_reply_u64(struct sr_session *s, const struct sr_vu_message *m, ui
  * that uses one of its queues. False: it will not, no memory or too many posts. */
 bool sr_session_post(struct sr_session *s, void (*fn)(struct sr_session *s, unsigned arg),
 		     unsigned arg);
-/* The session is lost: s->error says why. Frees it; the caller touches it no more. */
+/* The session is lost: s->error says why. May free it; the caller touches it no more. */
 void sr_session_fail(struct sr_session *s);
+/* The same, after a non-zero answer to the parked message, if it asked for one. */
+void sr_session_fail_parked(struct sr_session *s);
 
 /* A handler's results besides a negative errno, which ends the session; -EOPNOTSUPP only
  * refuses the message. The text is in s->error. */
 enum {
 	SR_VU_DONE,
-	SR_VU_REPLIED
+	SR_VU_REPLIED,
+	SR_VU_PARKED /* not of a handler: it has not run yet */
 };
 
 /* `q` is NULL for messages that are not about one ring. */
@@ -131,6 +162,7 @@ sr_vu_handler sr_vu_set_mem_table, sr_vu_add_mem_reg, sr_vu_rem_mem_reg, sr_vu_g
 /* vring.c */
 sr_vu_handler sr_vu_set_vring_num, sr_vu_set_vring_addr, sr_vu_set_vring_base, sr_vu_get_vring_base,
 	sr_vu_set_vring_kick, sr_vu_set_vring_call, sr_vu_set_vring_err, sr_vu_set_vring_enable;
+bool sr_vu_call_needs_pause(const struct sr_vu_queue *q, const struct sr_vu_message *m);
 /* vu_config.c */
 sr_vu_handler sr_vu_get_config, sr_vu_set_config, sr_vu_net_set_mtu, sr_vu_send_rarp,
 	sr_vu_set_backend_req_fd;
@@ -141,12 +173,29 @@ void sr_session_config_changed(struct sr_session *s);
 bool sr_session_hint_init(struct sr_session *s); /* false: out of memory */
 void sr_session_hint_expect(struct sr_session *s);
 
+/* vu_drain.c: rings come to rest. */
+bool sr_session_drain_init(struct sr_session *s); /* false: out of memory */
+/* Ring q (NULL: each ring) is to become quiet. True: it is so already. False: `then` is called
+ * later, or the session fails on behalf of `what`. One at a time: a new one takes the place. */
+bool sr_session_await(struct sr_session *s, struct sr_vu_queue *q, const char *what,
+		      sr_vu_then *then);
+/* All rings, now: abandons, waits. */
+void sr_session_drain_now(struct sr_session *s);
+/* Asks for the end of its requests. True: it is quiet. False: it is stopped then, if broken. */
+bool sr_vu_queue_drain(struct sr_vu_queue *q);
+/* Not running, or nothing of it is under way any more. */
+bool sr_vu_queue_is_quiet(const struct sr_vu_queue *q);
+/* On its loop; false: later. */
+bool sr_vu_queue_report_quiet(struct sr_vu_queue *q);
+void sr_session_queue_drained(struct sr_session *s, unsigned queue);
+
 /* vu_queue.c: the running of queues. */
 struct sr_vu_queue *sr_vu_queue_get(struct sr_session *s, unsigned index); /* NULL: no memory */
 void sr_vu_queue_destroy(struct sr_vu_queue *q);
 /* Starts it when it is wanted, described and not running yet. 0 or -EPROTO. */
 int sr_vu_queue_try_start(struct sr_vu_queue *q, struct sr_error *e);
-/* Afterwards neither ring nor memory is touched; q->base is where it would go on. */
+/* Of a quiet queue. Afterwards neither ring nor memory is touched; q->base is where it would go
+ * on. */
 void sr_vu_queue_stop(struct sr_vu_queue *q);
 /* The same, but it stays wanted and its poller stays. */
 void sr_vu_queue_pause(struct sr_vu_queue *q);

@@ -129,11 +129,22 @@ int sr_vu_set_vring_kick(struct sr_session *s, struct sr_vu_queue *q, struct sr_
 	return sr_vu_queue_try_start(q, &s->error);
 }
 
-static void set_event(int *slot, int fd)
+/* Whether the call descriptor changes in a way that threads which write to it must not see. */
+bool sr_vu_call_needs_pause(const struct sr_vu_queue *q, const struct sr_vu_message *m)
 {
-	if (*slot >= 0)
-		close(*slot);
-	*slot = fd;
+	struct stat st;
+
+	if (q->call < 0)
+		return false;
+	return !m->nfds || fstat(m->fds[0], &st) || S_ISSOCK(st.st_mode) != q->call_is_socket;
+}
+
+static void pause_and_set_call(struct sr_vu_queue *q, int fd, bool is_socket)
+{
+	sr_vu_queue_pause(q);
+	close(q->call);
+	q->call = fd;
+	q->call_is_socket = is_socket;
 }
 
 /* Guests that mask interrupts make QEMU send this all the time, so a running ring is not held up
@@ -143,19 +154,21 @@ static void set_event(int *slot, int fd)
 int sr_vu_set_vring_call(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_message *m)
 {
 	bool is_socket = false;
+	bool must_pause = sr_vu_call_needs_pause(q, m);
 	int fd = m->nfds ? take_event_fd(s, m, "SET_VRING_CALL", &is_socket) : -1, r = 0;
 
 	if (m->nfds && fd < 0)
 		return fd;
-	if (q->call >= 0 && fd >= 0 && is_socket == q->call_is_socket) {
+	if (must_pause) {
+		pause_and_set_call(q, fd, is_socket);
+		r = sr_vu_queue_try_start(q, &s->error);
+	} else if (q->call < 0) {
+		q->call_is_socket = is_socket;
+		q->call = fd;
+	} else {
 		if (dup3(fd, q->call, O_CLOEXEC) < 0)
 			r = sr_error_set(&s->error, -EPROTO, "SET_VRING_CALL: %s", strerror(errno));
 		close(fd);
-	} else {
-		sr_vu_queue_pause(q);
-		set_event(&q->call, fd);
-		q->call_is_socket = is_socket;
-		r = sr_vu_queue_try_start(q, &s->error);
 	}
 	if (!r && q->running && q->call >= 0)
 		sr_session_signal(q->call, is_socket);
@@ -169,7 +182,9 @@ int sr_vu_set_vring_err(struct sr_session *s, struct sr_vu_queue *q, struct sr_v
 
 	if (m->nfds && fd < 0)
 		return fd;
-	set_event(&q->err, fd);
+	if (q->err >= 0)
+		close(q->err);
+	q->err = fd;
 	q->err_is_socket = is_socket;
 	return SR_VU_DONE;
 }

@@ -2,6 +2,7 @@
 /* Runs rings: each on its own loop, started and stopped there by the control loop. */
 #include "session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ static const struct sr_device_ops *ops_of(const struct sr_vu_queue *q)
 static void torn(struct sr_session *s, unsigned arg)
 {
 	(void)arg;
+	if (s->ending)
+		return;
 	sr_error_set(
 		&s->error, -EFAULT,
 		"memory: the file behind a region was cut short while in use, expected to keep "
@@ -35,7 +38,9 @@ static void broken(struct sr_session *s, unsigned index)
 
 	if (!q->running || atomic_load(&q->health) != SR_VU_BROKEN)
 		return;
-	sr_vu_queue_stop(q);
+	q->breaking = true;
+	if (sr_vu_queue_drain(q))
+		sr_vu_queue_stop(q);
 	sr_log(SR_LOG_WARN, s->device->name, "%s: ring %u: %s; the ring is stopped", s->peer, index,
 	       q->why);
 	s->status |= SR_VU_STATUS_NEEDS_RESET;
@@ -82,6 +87,12 @@ static void note_move(struct sr_vu_queue *q)
 		atomic_store_explicit(&q->moved, true, memory_order_relaxed);
 }
 
+static bool is_flowing(const struct sr_vu_queue *q)
+{
+	return health_of(q) == SR_VU_SOUND &&
+	       atomic_load_explicit(&q->drain, memory_order_relaxed) == SR_VU_FLOWING;
+}
+
 static int queue_poll(void *ctx)
 {
 	struct sr_vu_queue *q = ctx;
@@ -90,13 +101,15 @@ static int queue_poll(void *ctx)
 
 	if (!q->running)
 		return 0;
-	if (SR_LIKELY(health_of(q) == SR_VU_SOUND))
+	if (SR_LIKELY(is_flowing(q)))
 		n = ops_of(q)->process(s->device, q->index, BUDGET);
 	if (n)
 		note_move(q);
 	if (SR_UNLIKELY(sr_mem_is_torn(s->mem)) && !report_torn(s))
 		n = -RETRY_US;
 	if (SR_UNLIKELY(health_of(q) == SR_VU_UNTOLD) && !report_untold(q))
+		n = -RETRY_US;
+	if (SR_UNLIKELY(q->quiet_untold) && !sr_vu_queue_report_quiet(q))
 		n = -RETRY_US;
 	return n;
 }
@@ -105,7 +118,7 @@ static bool queue_arm(void *ctx)
 {
 	struct sr_vu_queue *q = ctx;
 
-	if (!q->running || health_of(q) != SR_VU_SOUND)
+	if (!q->running || !is_flowing(q))
 		return false;
 	if (q->spin)
 		return true;
@@ -128,7 +141,8 @@ struct sr_vu_queue *sr_vu_queue_get(struct sr_session *s, unsigned index)
 	q->index = index;
 	q->loop = s->config.workers[(s->config.first_worker + index / (lane ? lane : 1)) %
 				    s->config.nworkers];
-	q->kick = q->call = q->err = -1;
+	q->kick = q->err = -1;
+	atomic_init(&q->call, -1);
 	q->enabled = s->enable_all;
 	s->queues[index] = q;
 	return q;
@@ -150,10 +164,11 @@ void sr_vu_queue_destroy(struct sr_vu_queue *q)
 static void session_call(struct sr_session *s, unsigned queue)
 {
 	struct sr_vu_queue *q = s->queues[queue];
+	int fd = atomic_load_explicit(&q->call, memory_order_acquire);
 
 	note_move(q);
-	if (q->call >= 0)
-		sr_session_signal(q->call, q->call_is_socket);
+	if (fd >= 0)
+		sr_session_signal(fd, q->call_is_socket);
 }
 
 struct start {
@@ -172,6 +187,8 @@ static void start_on_loop(void *ctx)
 	t->result = sr_vq_start(q->vq, t->config, q->s->mem, t->e);
 	if (t->result)
 		return;
+	atomic_store(&q->drain, SR_VU_FLOWING);
+	q->quiet_untold = false;
 	d->ops->queue_start(d, q->index, q->vq);
 	if (d->ops->queue_enable)
 		d->ops->queue_enable(d, q->index, q->enabled);
@@ -246,6 +263,7 @@ static void pause_on_loop(void *ctx)
 
 void sr_vu_queue_pause(struct sr_vu_queue *q)
 {
+	assert(sr_vu_queue_is_quiet(q));
 	if (q->running)
 		sr_loop_call(q->loop, pause_on_loop, q);
 }
@@ -253,7 +271,7 @@ void sr_vu_queue_pause(struct sr_vu_queue *q)
 void sr_vu_queue_stop(struct sr_vu_queue *q)
 {
 	sr_vu_queue_pause(q);
-	q->wanted = false;
+	q->wanted = q->breaking = false;
 	sr_poller_destroy(q->poller);
 	q->poller = NULL;
 	if (q->kick >= 0)
@@ -265,7 +283,7 @@ static void enable_on_loop(void *ctx)
 {
 	struct sr_vu_queue *q = ctx;
 
-	if (ops_of(q)->queue_enable)
+	if (ops_of(q)->queue_enable && atomic_load(&q->drain) == SR_VU_FLOWING)
 		ops_of(q)->queue_enable(q->s->device, q->index, q->enabled);
 	sr_poller_wake(q->poller);
 }
@@ -358,17 +376,10 @@ static struct sr_loop *session_queue_loop(struct sr_session *s, unsigned queue)
 	return s->queues[queue]->loop;
 }
 
-/* Nobody asks a device to drain yet. */
-static void session_queue_drained(struct sr_session *s, unsigned queue)
-{
-	(void)s;
-	(void)queue;
-}
-
 const struct sr_session_ops sr_session_ops_table = {
 	.call = session_call,
 	.queue_broken = session_queue_broken,
 	.config_changed = sr_session_config_changed,
 	.queue_loop = session_queue_loop,
-	.queue_drained = session_queue_drained,
+	.queue_drained = sr_session_queue_drained,
 };
