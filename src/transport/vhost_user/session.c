@@ -69,6 +69,8 @@ static sr_vu_handler *const handlers[SR_VU_REQUESTS] = {
 	[SR_VU_SET_BACKEND_REQ_FD] = sr_vu_set_backend_req_fd,
 	[SR_VU_GET_CONFIG] = sr_vu_get_config,
 	[SR_VU_SET_CONFIG] = sr_vu_set_config,
+	[SR_VU_GET_INFLIGHT_FD] = sr_vu_get_inflight_fd,
+	[SR_VU_SET_INFLIGHT_FD] = sr_vu_set_inflight_fd,
 	[SR_VU_RESET_DEVICE] = sr_vu_reset_device,
 	[SR_VU_GET_MAX_MEM_SLOTS] = sr_vu_get_max_mem_slots,
 	[SR_VU_ADD_MEM_REG] = sr_vu_add_mem_reg,
@@ -77,16 +79,22 @@ static sr_vu_handler *const handlers[SR_VU_REQUESTS] = {
 	[SR_VU_GET_STATUS] = sr_vu_get_status,
 };
 
-int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
-		     uint32_t size)
+int sr_session_reply_fd(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
+			uint32_t size, int fd)
 {
-	int r = sr_vu_send(s->fd, m->request, SR_VU_REPLY_FLAGS, payload, size, NULL, 0);
+	int r = sr_vu_send(s->fd, m->request, SR_VU_REPLY_FLAGS, payload, size, &fd, fd >= 0);
 
 	if (r == -EAGAIN)
 		return sr_error_set(&s->error, r, "does not read our replies");
 	if (r)
 		return sr_error_set(&s->error, r, "reply not sent: %s", strerror(-r));
 	return SR_VU_REPLIED;
+}
+
+int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
+		     uint32_t size)
+{
+	return sr_session_reply_fd(s, m, payload, size, -1);
 }
 
 int sr_session_reply_u64(struct sr_session *s, const struct sr_vu_message *m, uint64_t value)
@@ -263,6 +271,7 @@ static void shut(struct sr_session *s)
 	free(s->queues);
 	if (s->device->ops->reset)
 		s->device->ops->reset(s->device);
+	sr_vu_inflight_drop(s);
 	sr_mem_destroy(s->mem);
 }
 

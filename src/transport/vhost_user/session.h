@@ -9,6 +9,7 @@
 #define SR_VU_SESSION_H
 
 #include "channel.h"
+#include "mapping.h"
 #include "vu_signal.h"
 
 #include <slipring/device.h>
@@ -115,6 +116,12 @@ struct sr_session {
 	bool config_dirty; /* a change the front-end could not be told of yet */
 
 	struct sr_mem *mem;
+	/* The in-flight record, vu_inflight.c. */
+	struct sr_mapping inflight;
+	atomic_bool torn_inflight;
+	unsigned inflight_queues, inflight_size;
+	uint64_t inflight_stride;
+
 	unsigned nqueues;
 	struct sr_vu_queue **queues; /* nqueues of them, NULL where nothing was said yet */
 };
@@ -130,6 +137,8 @@ void sr_session_close(struct sr_session *s);
 /* session.c, for the handlers. Each returns as a handler does. */
 int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
 		     uint32_t size);
+int sr_session_reply_fd(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
+			uint32_t size, int fd); /* stays the caller's */
 int sr_session_reply_u64(struct sr_session *s, const struct sr_vu_message *m, uint64_t value);
 
 /* Runs fn(s, arg) on the control loop unless the session is over by then. From any thread
@@ -168,6 +177,13 @@ sr_vu_handler sr_vu_get_config, sr_vu_set_config, sr_vu_net_set_mtu, sr_vu_send_
 	sr_vu_set_backend_req_fd;
 /* Tells the front-end, or remembers to while all rings are stopped. */
 void sr_session_config_changed(struct sr_session *s);
+
+/* vu_inflight.c */
+sr_vu_handler sr_vu_get_inflight_fd, sr_vu_set_inflight_fd;
+/* The queue's part; NULL when there is no record. 0 or -EPROTO: it has none that suits. */
+int sr_vu_inflight_part(const struct sr_vu_queue *q, void **part, struct sr_error *e);
+/* While no ring runs. */
+void sr_vu_inflight_drop(struct sr_session *s);
 
 /* vu_hint.c: says, once a session, when nothing has come a while after the last call. */
 bool sr_session_hint_init(struct sr_session *s); /* false: out of memory */

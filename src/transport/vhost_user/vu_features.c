@@ -29,6 +29,8 @@ static uint64_t protocol_offer(const struct sr_session *s)
 		bits |= SR_BIT(SR_VU_P_MTU);
 	if (ops->config_size)
 		bits |= SR_BIT(SR_VU_P_CONFIG);
+	if (ops->queue_drain)
+		bits |= SR_BIT(SR_VU_P_INFLIGHT_SHMFD);
 	return bits;
 }
 
@@ -180,6 +182,7 @@ int sr_vu_reset_owner(struct sr_session *s, struct sr_vu_queue *q, struct sr_vu_
 static void reset_device(struct sr_session *s)
 {
 	sr_vu_queues_stop(s);
+	sr_vu_inflight_drop(s);
 	disable_all(s);
 	if (s->device->ops->reset)
 		s->device->ops->reset(s->device);

@@ -26,8 +26,8 @@ static void torn(struct sr_session *s, unsigned arg)
 		return;
 	sr_error_set(
 		&s->error, -EFAULT,
-		"memory: the file behind a region was cut short while in use, expected to keep "
-		"its size");
+		"memory: the file behind %s was cut short while in use, expected to keep its size",
+		sr_mem_is_torn(s->mem) ? "a region" : "the in-flight record");
 	sr_session_fail(s);
 }
 
@@ -46,6 +46,12 @@ static void broken(struct sr_session *s, unsigned index)
 	s->status |= SR_VU_STATUS_NEEDS_RESET;
 	if (q->err >= 0)
 		sr_session_signal(q->err, q->err_is_socket);
+}
+
+static bool is_torn(const struct sr_session *s)
+{
+	return sr_mem_is_torn(s->mem) ||
+	       atomic_load_explicit(&s->torn_inflight, memory_order_relaxed);
 }
 
 static bool report_torn(struct sr_session *s)
@@ -105,7 +111,7 @@ static int queue_poll(void *ctx)
 		n = ops_of(q)->process(s->device, q->index, BUDGET);
 	if (n)
 		note_move(q);
-	if (SR_UNLIKELY(sr_mem_is_torn(s->mem)) && !report_torn(s))
+	if (SR_UNLIKELY(is_torn(s)) && !report_torn(s))
 		n = -RETRY_US;
 	if (SR_UNLIKELY(health_of(q) == SR_VU_UNTOLD) && !report_untold(q))
 		n = -RETRY_US;
@@ -198,7 +204,7 @@ static void start_on_loop(void *ctx)
 	sr_poller_wake(q->poller);
 	/* Whoever served a ring that is not fresh may have died between showing buffers to the
 	 * driver and calling it. */
-	if (q->base)
+	if (q->base || sr_vq_keeps(q->vq))
 		session_call(q->s, q->index);
 }
 
@@ -237,7 +243,9 @@ int sr_vu_queue_try_start(struct sr_vu_queue *q, struct sr_error *e)
 
 	if (q->running || !q->wanted || !q->size || !q->have_addr || !sr_mem_region_count(s->mem))
 		return 0;
-	r = make_parts(q, e);
+	r = sr_vu_inflight_part(q, &c.inflight, e);
+	if (!r)
+		r = make_parts(q, e);
 	if (r)
 		return r;
 	atomic_store(&q->health, SR_VU_SOUND);
