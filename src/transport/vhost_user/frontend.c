@@ -46,6 +46,7 @@ struct sr_frontend {
 	unsigned timeout_ms;
 	struct sr_vu_channel channel;
 	uint64_t features, protocol;
+	uint64_t offer, protocol_offer;
 	unsigned queue_max;
 	bool failed; /* the stream cannot be trusted any more */
 	void *mem;
@@ -191,12 +192,13 @@ static int accept_one(struct sr_frontend *f, struct sr_error *e)
 
 static int negotiate(struct sr_frontend *f, const struct sr_frontend_config *c, struct sr_error *e)
 {
-	uint64_t offer, protocol_offer, queues = 2;
+	uint64_t offer, wanted, queues = c->queues_unsaid ? c->queues_unsaid : 2;
 	int rc;
 
 	if ((rc = tell(f, SR_VU_SET_OWNER, NULL, 0, -1, e)) ||
-	    (rc = ask_u64(f, SR_VU_GET_FEATURES, &offer, e)))
+	    (rc = ask_u64(f, SR_VU_GET_FEATURES, &f->offer, e)))
 		return rc;
+	offer = f->offer;
 	if (c->required & ~offer)
 		return sr_error_set(e, -ENOTSUP,
 				    "%s: the back-end offers features 0x%" PRIx64
@@ -204,13 +206,13 @@ static int negotiate(struct sr_frontend *f, const struct sr_frontend_config *c, 
 				    f->socket, offer, c->required);
 	f->features = offer & c->features;
 	if (offer & SR_F_PROTOCOL_FEATURES) {
-		rc = ask_u64(f, SR_VU_GET_PROTOCOL_FEATURES, &protocol_offer, e);
+		rc = ask_u64(f, SR_VU_GET_PROTOCOL_FEATURES, &f->protocol_offer, e);
 		if (rc)
 			return rc;
-		protocol_offer &= c->protocol_features;
-		if ((rc = tell_u64(f, SR_VU_SET_PROTOCOL_FEATURES, protocol_offer, e)))
+		wanted = f->protocol_offer & c->protocol_features;
+		if ((rc = tell_u64(f, SR_VU_SET_PROTOCOL_FEATURES, wanted, e)))
 			return rc;
-		f->protocol = protocol_offer;
+		f->protocol = wanted;
 		f->features |= SR_F_PROTOCOL_FEATURES;
 	}
 	if (f->protocol & SR_BIT(SR_VU_P_MQ) && (rc = ask_u64(f, SR_VU_GET_QUEUE_NUM, &queues, e)))
@@ -283,6 +285,16 @@ uint64_t sr_frontend_features(const struct sr_frontend *f)
 uint64_t sr_frontend_protocol_features(const struct sr_frontend *f)
 {
 	return f->protocol;
+}
+
+uint64_t sr_frontend_offer(const struct sr_frontend *f)
+{
+	return f->offer & ~SR_F_PROTOCOL_FEATURES;
+}
+
+uint64_t sr_frontend_protocol_offer(const struct sr_frontend *f)
+{
+	return f->protocol_offer;
 }
 
 unsigned sr_frontend_queue_max(const struct sr_frontend *f)

@@ -27,6 +27,7 @@ struct sr_frontend_config {
 	uint64_t features;	    /* virtio features wanted, without wire bits */
 	uint64_t required;	    /* those of them without which connecting fails */
 	uint64_t protocol_features; /* vhost-user protocol features wanted */
+	unsigned queues_unsaid;	    /* how many a back-end without MQ has; 0 = 2 */
 };
 
 /* Connects and negotiates: what is wanted and offered is chosen. A bad socket, time-out,
@@ -37,7 +38,10 @@ void sr_frontend_disconnect(struct sr_frontend *f);
 
 uint64_t sr_frontend_features(const struct sr_frontend *f);	     /* negotiated */
 uint64_t sr_frontend_protocol_features(const struct sr_frontend *f); /* negotiated */
-/* Queues the back-end can have; without the MQ protocol feature it cannot say: 2. */
+/* What the back-end offers, wanted or not, without wire bits. */
+uint64_t sr_frontend_offer(const struct sr_frontend *f);
+uint64_t sr_frontend_protocol_offer(const struct sr_frontend *f); /* 0: an old back-end */
+/* Queues the back-end can have; without the MQ protocol feature it cannot say: queues_unsaid. */
 unsigned sr_frontend_queue_max(const struct sr_frontend *f);
 
 /* Bytes of zeroed memory, mapped here and shown to the back-end as one region; once. From

@@ -274,6 +274,8 @@ static void negotiates_what_both_sides_want(void **state)
 	assert_non_null(f);
 	assert_true(sr_frontend_features(f) == SR_F_VERSION_1);
 	assert_true(sr_frontend_protocol_features(f) == PROTOCOL);
+	assert_true(sr_frontend_offer(f) == (OFFER & ~SR_F_PROTOCOL_FEATURES));
+	assert_true(sr_frontend_protocol_offer(f) == PROTOCOL);
 	assert_int_equal(sr_frontend_queue_max(f), 4);
 	assert_false(sr_frontend_is_closed(f));
 	sr_frontend_disconnect(f);
@@ -295,9 +297,11 @@ static void an_old_back_end_without_protocol_features_is_not_asked_for_them(void
 	p.offer = SR_F_VERSION_1;
 	peer_start(&p);
 	c = config_for(&p);
+	c.queues_unsaid = 3;
 	f = sr_frontend_connect(&c, &e);
 	assert_non_null(f);
-	assert_int_equal(sr_frontend_queue_max(f), 2);
+	assert_int_equal(sr_frontend_queue_max(f), 3);
+	assert_true(sr_frontend_protocol_offer(f) == 0);
 	assert_int_equal(sr_frontend_ring_enable(f, 0, true, &e), 0);
 	assert_int_equal(sr_frontend_ring_enable(f, 0, false, &e), -ENOTSUP);
 	assert_int_equal(sr_frontend_get_config(f, 0, &byte, 1, &e), -ENOTSUP);
