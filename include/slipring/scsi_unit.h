@@ -24,6 +24,8 @@ struct sr_scsi_unit_config {
 	const char *vendor, *product, *revision; /* NULL = "SLIPRING", "DISK", the version */
 	bool read_only;				 /* beside what the disk says */
 	bool writethrough;			 /* mode page 08 says WCE = 0 at first */
+	bool protection; /* offers T10 protection information of type 1: checked on writes, made on
+			  * reads, not kept on the medium */
 };
 
 struct sr_scsi_unit *sr_scsi_unit_create(const struct sr_scsi_unit_config *c, struct sr_error *e);

@@ -47,13 +47,24 @@ struct sr_scsi_cmd {
 	uint32_t transferred; /* bytes of in that were written, or of out that were used */
 	uint32_t residual;    /* what the command wanted less than the buffers hold */
 	bool aborted;	      /* ended by sr_scsi_abort: no status */
+	/* The CDB asks for more than the buffers hold. What the unit tells is cut (GOOD); a read, a
+	 * write or a parameter list is not begun (CHECK CONDITION, INVALID FIELD IN CDB). */
+	bool overrun;
 	/* The room's. */
-	struct sr_scsi_cmd *next;
+	struct sr_scsi_cmd *next, *prev, *waiting;
 	struct sr_scsi_lane *lane;
 	struct sr_disk_req req;
 	void *work; /* of a command of several steps (COMPARE AND WRITE, UNMAP, ...) */
+	void (*step)(struct sr_scsi_cmd *c); /* what comes after `req`; NULL = the end */
+	struct sr_scsi_gate *gate;	     /* what it keeps others out of, or waits for */
+	uint64_t seq;			     /* its place among the commands of its lane */
+	uint64_t offset, bytes;		     /* what it touches of the medium */
+	uint8_t state, stop, protect;
+	bool admitted; /* nobody has that range for himself */
 };
 
+/* A command may be used again as soon as it was completed. Commands that another initiator's
+ * PREEMPT AND ABORT ends have the status TASK ABORTED. */
 typedef void sr_scsi_complete_fn(void *ctx, struct sr_scsi_cmd *const *c, unsigned n);
 
 /* One unit on one loop, with a channel to its disk. As channels: completions come by batches
