@@ -170,10 +170,11 @@ static bool watch(struct nbd_link *l)
 /* After each call that may have moved the connection on. */
 void nbd_link_look(struct nbd_link *l)
 {
+	bool dead;
+
 	if (!l->h)
 		return;
-	bool dead = is_dead(l);
-
+	dead = is_dead(l);
 	hand_out(l, dead);
 	if (dead || !watch(l))
 		lost(l);
