@@ -47,11 +47,17 @@ struct rig_device {
 	void (*on_mtu)(struct rig_device *d); /* on the control loop, or NULL */
 	_Atomic unsigned broken[RIG_QUEUES];  /* times that the session was told so */
 	uint8_t mac[6];
+	/* vu_slow.h */
+	struct rig_slow *slow; /* of each queue; NULL: it echoes at once */
+	_Atomic bool can_abandon;
+	bool automatic;
 };
 
 struct rig {
 	char dir[32], path[64];
 	struct sr_loop *control, *workers[RIG_WORKERS];
+	struct rig *beside; /* whose loops they are, or NULL */
+	unsigned drain_ms;
 	struct rig_device d;
 	struct sr_vhost_user *v;
 	int fds; /* of this process, before the first session */
@@ -65,7 +71,12 @@ struct rig {
 	int kick[RIG_QUEUES], call[RIG_QUEUES], err[RIG_QUEUES];
 };
 
-int rig_setup(void **state);	/* a back-end that listens at r->path */
+int rig_setup(void **state); /* a back-end that listens at r->path */
+/* The same with other ops, which embed rig_ops; see vu_slow.h. */
+int rig_setup_with(void **state, const struct sr_device_ops *ops, unsigned drain_ms, bool automatic,
+		   struct rig *beside);
+extern const struct sr_device_ops rig_ops;
+void rig_device_echo(struct sr_chain *c, bool enabled);
 int rig_teardown(void **state); /* fails the test when anything is left */
 
 /* Opens a connection; rig_hangup closes it and waits for the session's end. */
@@ -73,6 +84,8 @@ void rig_connect(struct rig *r);
 void rig_hangup(struct rig *r);
 /* The back-end has closed, its session is over, fds and mappings are as before. */
 void rig_expect_closed(struct rig *r, const char *last_error);
+void rig_close(struct rig *r, void (*done)(void *ctx), void *ctx); /* on the control loop */
+void rig_destroy(struct rig *r);				   /* the same; no teardown */
 struct sr_vhost_user_info rig_info(struct rig *r);
 /* Between the two the control loop does nothing at all. */
 void rig_hold_control(struct rig *r);
@@ -80,7 +93,7 @@ void rig_release_control(struct rig *r);
 /* While it is held: leaves no room for a post to it. */
 void rig_fill_control(struct rig *r);
 int rig_count_fds(void);
-int rig_count_maps(void); /* of the shared memory, except the front-end's own */
+int rig_count_maps(void); /* of shared memory and records, except the front-end's own */
 
 void rig_send(struct rig *r, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	      const int *fds, unsigned nfds);
