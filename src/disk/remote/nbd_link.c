@@ -89,12 +89,12 @@ static void requeue(struct nbd_link *l, struct remote_jobs *jobs)
 	l->load = 0;
 }
 
-static void lost(struct nbd_link *l, const char *why)
+static void lost(struct nbd_link *l)
 {
 	if (!l->told)
 		sr_log(SR_LOG_WARN, name_of(l),
-		       "connection to %s lost: %s; connecting again, %u requests wait",
-		       l->disk->uri, why ? why : "closed", l->load);
+		       "connection to %s lost; connecting again, %u requests are to be sent again",
+		       l->disk->uri, l->load);
 	l->told = true;
 	drop_handle(l);
 	requeue(l, &l->flying);
