@@ -20,23 +20,30 @@ extern "C" {
 struct sr_scsi;
 
 struct sr_scsi_config {
-	const char *name;      /* copied */
-	uint16_t queues;       /* request queues; 0 = 1 */
-	uint64_t features_off; /* virtio features not to offer */
+	const char *name;	 /* copied */
+	uint16_t queues;	 /* request queues; 0 = 1 */
+	uint64_t features_off;	 /* virtio features not to offer */
+	struct sr_loop *control; /* the control loop; must outlive the device */
+	/* How long a task management function waits for commands that cannot be ended before it
+	 * is rejected; 0 = 10000. */
+	uint32_t tmf_wait_ms;
 };
 
+/* All but the two last on the control loop. */
 struct sr_scsi *sr_scsi_create(const struct sr_scsi_config *c, struct sr_error *e);
-/* The session must have ended; units are taken off. NULL is allowed. */
+/* The session must have ended. Units are taken off, removals that are not complete are completed.
+ * NULL is allowed. */
 void sr_scsi_destroy(struct sr_scsi *s);
 struct sr_device *sr_scsi_device(struct sr_scsi *s);
 
-/* From the control loop, while a guest runs too: it is told by an event (HOTPLUG). The unit must
- * stay until it was taken off. -EEXIST, -EINVAL (numbers), -ENOMEM. */
+/* While a guest runs too: it is told by an event (HOTPLUG). The unit must stay until it was taken
+ * off; it can be at one place of a target only. -EEXIST, -EINVAL (numbers), -ENOMEM, and what
+ * the unit says. */
 int sr_scsi_attach(struct sr_scsi *s, unsigned target, unsigned lun, struct sr_scsi_unit *u,
 		   struct sr_error *e);
-/* From the control loop. New commands find no unit from now on and the guest is told; when the
- * last command under way has ended, `done` is called on the control loop, perhaps before this
- * returns, and the unit is free. 0 or -ENOENT. */
+/* New commands find no unit from now on and the guest is told. Commands under way are ended early
+ * where the medium lets them (TRANSPORT_FAILURE); when the last one has ended, `done` (or NULL) is
+ * called on the control loop, perhaps before this returns, and the unit is free. 0 or -ENOENT. */
 int sr_scsi_detach(struct sr_scsi *s, unsigned target, unsigned lun, void (*done)(void *ctx),
 		   void *ctx, struct sr_error *e);
 
