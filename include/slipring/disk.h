@@ -72,7 +72,8 @@ enum sr_disk_zone_state {
 	SR_DISK_ZONE_OFFLINE = 15
 };
 struct sr_disk_zone {
-	uint64_t start, capacity, wp;
+	uint64_t start, capacity;
+	uint64_t wp; /* full and conventional ones: their end */
 	uint8_t type, state;
 };
 
@@ -80,7 +81,8 @@ struct sr_disk_zone {
  * One request, the submitter's memory until it is complete. Errors are negative errnos:
  * -EIO, -ENOSPC, -EROFS, -EOPNOTSUPP (the medium cannot do that), -ECANCELED, -ETIMEDOUT,
  * and for zones -ENODEV (offline), -EPROTO (write not at the write pointer), -EMFILE (too many
- * open), -EOVERFLOW (too many active).
+ * open), -EOVERFLOW (too many active), -EINVAL (what the type or state of a zone does not allow,
+ * and writes across zones).
  * Submitters have judged op, alignment to block_size and range against the disk's info; an
  * engine looks at the range again only where it could leave the medium.
  */
@@ -235,7 +237,8 @@ struct sr_disk_limits {
 };
 struct sr_disk *sr_disk_limit_create(struct sr_disk *below, const struct sr_disk_limits *l,
 				     struct sr_error *e);
-/* While running, from the control loop. -EINVAL when `d` has no such filter. */
+/* While running, from the control loop; reaches requests that wait already within 50 ms. -EINVAL
+ * when `d` has no such filter. */
 int sr_disk_limit_set(struct sr_disk *d, const struct sr_disk_limits *l, struct sr_error *e);
 /* False when `d` has no such filter. */
 bool sr_disk_limit_get(const struct sr_disk *d, struct sr_disk_limits *l);
@@ -247,7 +250,8 @@ struct sr_disk_fault {
 	uint64_t delay_ns;    /* each waits so long before it goes on */
 	uint64_t offset, len; /* only requests that touch this range; len 0 = all */
 };
-/* For tests: makes errors and delays. */
+/* For tests: makes errors and delays. Which requests fail is the same each time for the same
+ * requests in the same order on a channel. A changed delay holds for those that wait, too. */
 struct sr_disk *sr_disk_fault_create(struct sr_disk *below, const struct sr_disk_fault *f,
 				     struct sr_error *e);
 int sr_disk_fault_set(struct sr_disk *d, const struct sr_disk_fault *f, struct sr_error *e);
@@ -257,9 +261,13 @@ struct sr_disk_zoned_config {
 				* multiple of it */
 	uint32_t conventional; /* so many conventional zones at the start */
 	uint32_t max_open, max_active;
-	const char *state; /* file that keeps the write pointers over restarts, or NULL */
+	/* File that keeps the write pointers over restarts, or NULL: then all zones are empty at
+	 * first. What is complete lies below the pointer whatever ends the process, and after a
+	 * flush whatever ends the host. Open zones are closed by a restart. */
+	const char *state;
 };
-/* A host-managed zoned disk on top of an ordinary one. */
+/* A host-managed zoned disk on top of an ordinary one. It cannot discard, erase or write zeroes,
+ * and keeps its size. */
 struct sr_disk *sr_disk_zoned_create(struct sr_disk *below, const struct sr_disk_zoned_config *z,
 				     struct sr_error *e);
 

@@ -17,7 +17,6 @@
 #include "base.h"
 #include "iov.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <slipring/disk_engine.h>
