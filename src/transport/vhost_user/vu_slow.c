@@ -137,13 +137,14 @@ static struct sr_device_ops slow_ops;
 
 static int setup(void **state, struct rig *beside, unsigned drain_ms, bool automatic)
 {
-	slow_ops = rig_ops;
-	slow_ops.name = "slow";
-	slow_ops.queue_start = slow_queue_start;
-	slow_ops.queue_stop = slow_queue_stop;
-	slow_ops.queue_drain = slow_queue_drain;
-	slow_ops.queue_abandon = slow_queue_abandon;
-	slow_ops.process = slow_process;
+	if (!slow_ops.name) { /* other threads read it from here on */
+		slow_ops = rig_ops;
+		slow_ops.queue_start = slow_queue_start;
+		slow_ops.queue_stop = slow_queue_stop;
+		slow_ops.queue_drain = slow_queue_drain;
+		slow_ops.queue_abandon = slow_queue_abandon;
+		slow_ops.process = slow_process;
+	}
 	return rig_setup_with(state, &slow_ops, drain_ms, automatic, beside);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages and deaths while traffic flows on other threads. Worth most under a thread or
  * address sanitizer. */
-#include "vu_rig.h"
+#include "vu_slow.h"
 
 #include "channel.h"
 
@@ -198,6 +198,11 @@ static void scribbled_rings_end_or_go_on_but_harm_nobody(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+/* Over a device whose requests take time. */
+#define LATE(name)                                                       \
+	{                                                                \
+#name ", late", name, rig_setup_auto, rig_teardown, NULL \
+	}
 
 int main(void)
 {
@@ -206,6 +211,10 @@ int main(void)
 		TEST(a_front_end_that_dies_in_full_traffic_leaves_nothing),
 		TEST(a_ring_that_breaks_again_and_again_is_stopped_each_time),
 		TEST(scribbled_rings_end_or_go_on_but_harm_nobody),
+		LATE(messages_under_load_lose_no_chain),
+		LATE(a_front_end_that_dies_in_full_traffic_leaves_nothing),
+		LATE(a_ring_that_breaks_again_and_again_is_stopped_each_time),
+		LATE(scribbled_rings_end_or_go_on_but_harm_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

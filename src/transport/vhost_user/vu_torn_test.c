@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A program of its own: the test library takes SIGBUS away from the memory room at the start
  * of every test, so only the first one in a process can have a page go missing. */
-#include "vu_rig.h"
+#include "vu_slow.h"
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -28,11 +28,49 @@ static void shrink(struct rig *r, int file)
 	eventfd_write(r->kick[0], 1);
 }
 
+/* Requests are under way, and `file` gets shorter. */
+static void lose(struct rig *r, int file, uint64_t size, const char *error)
+{
+	rig_occupy(r, 0, 3);
+	assert_int_equal(ftruncate(file, 0), 0);
+	rig_finish(r, 0, 1);
+	eventfd_write(r->kick[0], 1);
+	RIG_WAIT(rig_info(r).state == SR_VHOST_USER_DRAINING);
+	rig_finish_all(r, 0);
+	rig_expect_closed(r, error);
+	assert_int_equal(ftruncate(file, (off_t)size), 0);
+}
+
+static void requests_are_finished_first(struct rig *r)
+{
+	rig_up(r);
+	lose(r, r->memfd, RIG_MEM, "behind a region");
+}
+
+static void a_record_that_shrinks_ends_the_session(struct rig *r)
+{
+	struct sr_vu_inflight f = { .size = 65536, .queues = 1, .queue_size = RIG_RING };
+	int record = memfd_create("slipring-rig", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(record, 65536), 0);
+	rig_connect(r);
+	rig_negotiate(r, SR_F_VERSION_1);
+	rig_share(r);
+	assert_int_equal(rig_ask(r, SR_VU_SET_INFLIGHT_FD, &f, sizeof(f), &record, 1), 0);
+	rig_start(r, 0, 0);
+	lose(r, record, 65536, "behind the in-flight record");
+	close(record);
+}
+
 static void memory_that_shrinks_in_use_ends_the_session(void **state)
 {
-	struct rig *r = *state;
+	struct rig *r = *state, *slow = rig_slow_beside(r);
 	unsigned broken;
 	int file;
+
+	requests_are_finished_first(slow);
+	a_record_that_shrinks_ends_the_session(slow);
+	rig_teardown((void **)&slow);
 
 	shrink(r, begin(r));
 	rig_expect_closed(r, "cut short");
