@@ -174,7 +174,7 @@ static void a_read_only_device_says_so(void **state)
 	(void)state;
 	if (!device_make(&d, MIB, 512, LO_FLAGS_READ_ONLY))
 		skip();
-	file_rig_is_refused(&d.t, -EACCES, "serve it read-only");
+	file_rig_is_refused(&d.t, -EROFS, "to serve it read-only");
 	d.t.config.read_only = true;
 	file_rig_open(&d.t);
 	file_rig_close(&d.t);

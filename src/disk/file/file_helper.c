@@ -29,9 +29,9 @@ static int run(struct file_disk *f, struct sr_disk_req *r)
 	if (r->own[1].u & FILE_JUDGED)
 		return file_zone_judge(f, r);
 	if (r->op == SR_DISK_DISCARD)
-		return ioctl(f->fd, BLKDISCARD, range) ? -errno : 0;
+		return ioctl(f->lock_fd, BLKDISCARD, range) ? -errno : 0;
 	if (r->op == SR_DISK_ERASE)
-		return ioctl(f->fd, BLKSECDISCARD, range) ? -errno : 0;
+		return ioctl(f->lock_fd, BLKSECDISCARD, range) ? -errno : 0;
 	return f->base.info.zone_size ? file_zone_run(f, r) : -EOPNOTSUPP;
 }
 

@@ -23,7 +23,9 @@ struct file_helper;
 struct file_disk {
 	struct sr_disk base;
 	char *path;
-	int fd, lock_fd;
+	int fd;
+	int lock_fd; /* the same, with the locks; of a block device the one that has it exclusively
+		      */
 	bool is_block, direct;
 	/* Direct: bits that address and length of a piece must not have. 0 where nothing is asked.
 	 */

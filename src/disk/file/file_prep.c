@@ -99,6 +99,13 @@ void file_prep(const struct file_disk *f, const struct sr_disk_req *r, struct io
 	else
 		prep_discard(f, r, sqe);
 	/* One that was sent back goes to a worker of the kernel, which may wait. */
-	sqe->flags |= IOSQE_FIXED_FILE | (r->own[1].u >= FILE_TRY ? IOSQE_ASYNC : 0);
+	if (r->own[1].u >= FILE_TRY)
+		sqe->flags |= IOSQE_ASYNC;
+	/* To drop what the page cache has of a device takes the file that has it exclusively. */
+	if (f->is_block &&
+	    (sqe->opcode == IORING_OP_FALLOCATE || sqe->opcode == IORING_OP_URING_CMD))
+		sqe->fd = f->lock_fd;
+	else
+		sqe->flags |= IOSQE_FIXED_FILE;
 	sqe->user_data = (uintptr_t)r;
 }

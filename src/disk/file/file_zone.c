@@ -78,7 +78,7 @@ static int manage(const struct file_disk *f, unsigned long command, uint64_t off
 {
 	struct blk_zone_range range = { .sector = offset >> 9, .nr_sectors = len >> 9 };
 
-	return ioctl(f->fd, command, &range) ? -errno : 0;
+	return ioctl(f->lock_fd, command, &range) ? -errno : 0;
 }
 
 static int write_at(const struct file_disk *f, const struct sr_disk_req *r, uint64_t at)
