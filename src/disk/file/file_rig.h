@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Files for the tests of this room. Comes after cmocka.h. */
+/* Files for the tests of this room. Comes after cmocka.h and disk_rig.h. */
 #ifndef SR_FILE_RIG_H
 #define SR_FILE_RIG_H
 
-#include "disk_rig.h"
 #include "file_internal.h"
 
 #include <fcntl.h>

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "disk_rig.h"
 #include "file_rig.h"
 
 #include <errno.h>

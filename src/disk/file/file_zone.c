@@ -19,24 +19,23 @@
 
 #define REPORT_ZONES 128u
 
-struct report {
-	struct blk_zone_report head;
-	struct blk_zone zone[REPORT_ZONES];
-};
-
-/* How many zones came, from the one that holds `offset` on. */
-static int report(const struct file_disk *f, uint64_t offset, unsigned n, struct report *to)
+static struct blk_zone_report *new_report(unsigned n)
 {
-	memset(&to->head, 0, sizeof(to->head));
-	to->head.sector = offset >> 9;
-	to->head.nr_zones = n;
-	return ioctl(f->fd, BLKREPORTZONE, to) ? -errno : (int)to->head.nr_zones;
+	return malloc(sizeof(struct blk_zone_report) + n * sizeof(struct blk_zone));
 }
 
-static struct sr_disk_zone zone_of(const struct report *from, unsigned i)
+/* How many zones came, from the one that holds `offset` on. */
+static int report(const struct file_disk *f, uint64_t offset, unsigned n,
+		  struct blk_zone_report *to)
 {
-	const struct blk_zone *z = &from->zone[i];
-	bool has_capacity = from->head.flags & BLK_ZONE_REP_CAPACITY;
+	*to = (struct blk_zone_report){ .sector = offset >> 9, .nr_zones = n };
+	return ioctl(f->fd, BLKREPORTZONE, to) ? -errno : (int)to->nr_zones;
+}
+
+static struct sr_disk_zone zone_of(const struct blk_zone_report *from, unsigned i)
+{
+	const struct blk_zone *z = &from->zones[i];
+	bool has_capacity = from->flags & BLK_ZONE_REP_CAPACITY;
 
 	return (struct sr_disk_zone){ .start = z->start << 9,
 				      .capacity = (has_capacity ? z->capacity : z->len) << 9,
@@ -48,7 +47,7 @@ static struct sr_disk_zone zone_of(const struct report *from, unsigned i)
 static int report_all(const struct file_disk *f, struct sr_disk_req *r)
 {
 	uint64_t at = r->offset - r->offset % f->base.info.zone_size, size = sr_disk_size(&f->base);
-	struct report *some = malloc(sizeof(*some));
+	struct blk_zone_report *some = new_report(REPORT_ZONES);
 	uint32_t got = 0;
 	int n = some ? 1 : -ENOMEM;
 
@@ -65,7 +64,7 @@ static int report_all(const struct file_disk *f, struct sr_disk_req *r)
 
 static int one_zone(const struct file_disk *f, uint64_t offset, struct sr_disk_zone *z)
 {
-	struct report *one = malloc(sizeof(*one));
+	struct blk_zone_report *one = new_report(1);
 	int n = one ? report(f, offset, 1, one) : -ENOMEM;
 
 	if (n == 1)
