@@ -676,21 +676,29 @@ static void closing_ends_in_the_background_whatever_the_state(void **state)
 	}
 }
 
-static void destroy_it(void *ctx)
+struct own_end {
+	struct rig *r;
+	struct counter done;
+};
+
+static void destroy_and_count(void *ctx)
 {
-	rig_destroy(ctx);
+	struct own_end *e = ctx;
+
+	rig_destroy(e->r);
+	count(&e->done);
 }
 
 static void a_back_end_may_be_destroyed_by_its_own_end(void **state)
 {
-	struct rig *r = *state, *one = rig_slow_beside(r);
+	struct own_end e = { .r = rig_slow_beside(*state) };
 
-	be_busy(one);
-	rig_close(one, destroy_it, one);
-	rig_finish_all(one, 0);
-	RIG_WAIT(__atomic_load_n(&one->v, __ATOMIC_ACQUIRE) == NULL);
-	gone(one);
-	assert_int_equal(rig_teardown((void **)&one), 0);
+	be_busy(e.r);
+	rig_close(e.r, destroy_and_count, &e);
+	rig_finish_all(e.r, 0);
+	RIG_WAIT(e.done.n);
+	gone(e.r);
+	assert_int_equal(rig_teardown((void **)&e.r), 0);
 }
 
 static void destroying_abandons_at_once_whatever_the_state(void **state)
