@@ -37,7 +37,7 @@ section() { # HEADING: the lines up to the next heading that have .TP before the
 # Options stand at the start of help's lines; its prose may name those of other commands.
 helped() { grep -E '^  (-.,|   ) --' | grep -oE -e '^  (-.,|   ) --[a-z-]+' | options; }
 
-for command in switch serve ctl "bench net"; do
+for command in switch serve ctl "bench net" "bench blk" "bench scsi"; do
   # shellcheck disable=SC2086 # "bench net" is two words
   "$slipring" $command --help < /dev/null > "$tmp/help" || complain "$command --help fails"
   helped < "$tmp/help" | grep -vE -e "$common" > "$tmp/program"

@@ -6,6 +6,7 @@
 #include "frontend.h"
 #include "net_driver.h"
 
+#include <argp.h>
 #include <slipring/error.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,6 +56,26 @@ struct bench_check {
 };
 void bench_check_frame(struct bench_check *c, uint64_t seq);
 
+/* bench_common.c */
+/* Of an option: end the program with a text when it is something else. */
+unsigned bench_parse_number(struct argp_state *state, const char *name, const char *arg,
+			    unsigned min, unsigned max);
+double bench_parse_seconds(struct argp_state *state, const char *arg);
+uint64_t bench_parse_bytes(struct argp_state *state, const char *name, const char *arg,
+			   uint64_t min, uint64_t max);
+/* "4096", "4k", "1G". False: it is something else. */
+bool bench_read_bytes(const char *text, uint64_t *bytes);
+/* Adds to *e, from sr_frontend_connect, what may be the matter: what connects but does not
+ * answer may be another kind of socket, or a back-end that is busy with somebody else. */
+int bench_not_answered(bool listen, struct sr_error *e);
+/* The same for sr_frontend_share: `clients` will take so many bytes each. */
+int bench_not_shared(bool hugepages, unsigned clients, size_t bytes, struct sr_error *e);
+
+/* bench_net.c, bench_disk.c: what `slipring bench` runs. The exit code. */
+int bench_net(int argc, char **argv);
+int bench_blk(int argc, char **argv);
+int bench_scsi(int argc, char **argv);
+
 /* bench_histogram.c: times up to 34 s, each within 1/64 of its value. */
 #define BENCH_TIME_STEPS 64u
 struct bench_times {
@@ -63,6 +84,9 @@ struct bench_times {
 };
 void bench_times_add(struct bench_times *t, uint64_t ns);
 uint64_t bench_times_percentile(const struct bench_times *t, double percent);
+void bench_times_merge(struct bench_times *t, const struct bench_times *more);
+/* How many lie in [from, to), right within 1/64 as well. */
+uint64_t bench_times_between(const struct bench_times *t, uint64_t from, uint64_t to);
 
 /* bench_client.c: one connection: a front-end with a driver on its memory. */
 struct bench_client {

@@ -11,7 +11,6 @@
 
 #define RX_BYTES       2036u /* with the header: 2048, as guests have them */
 #define RX_BYTES_WHOLE 1536u /* at least, where a buffer has to hold a whole frame */
-#define HUGE_PAGE      (2u << 20)
 
 static uint64_t wanted_features(const struct bench_options *o)
 {
@@ -41,32 +40,6 @@ static struct sr_net_driver_config driver_config(const struct bench_options *o)
 	return c;
 }
 
-/* What connects but does not answer may be another kind of socket, or a back-end that is
- * busy with somebody else. */
-static int not_answered(const struct bench_options *o, struct sr_error *e)
-{
-	struct sr_error why = *e;
-
-	if (o->listen || (why.code != -ETIMEDOUT && why.code != -EPROTO && why.code != -EPIPE))
-		return why.code;
-	return sr_error_set(e, why.code,
-			    "%.400s: is it a vhost-user socket, with no other front-end on it?",
-			    why.text);
-}
-
-/* Every side takes as many pages, so that is told at once. */
-static int not_shared(const struct bench_options *o, size_t bytes, struct sr_error *e)
-{
-	size_t pages = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * (o->socket[1] ? 2 : 1);
-
-	if (!o->hugepages || e->code != -ENOMEM)
-		return e->code;
-	return sr_error_set(e, -ENOMEM,
-			    "--hugepages: too few free pages of 2 MiB, expected %zu: raise "
-			    "/proc/sys/vm/nr_hugepages by as many",
-			    pages);
-}
-
 static int open_frontend(struct bench_client *c, struct sr_error *e)
 {
 	const struct bench_options *o = c->options;
@@ -81,7 +54,7 @@ static int open_frontend(struct bench_client *c, struct sr_error *e)
 
 	c->frontend = sr_frontend_connect(&fc, e);
 	if (!c->frontend)
-		return not_answered(o, e);
+		return bench_not_answered(o->listen, e);
 	if (sr_frontend_queue_max(c->frontend) < 2 * o->queues)
 		return sr_error_set(e, -EINVAL,
 				    "--queues: got '%u', expected at most %u: %s has no more",
@@ -143,7 +116,8 @@ int bench_client_open(struct bench_client *c, const struct bench_options *o, uns
 	dc.features = sr_frontend_features(c->frontend);
 	dc.mem = sr_frontend_share(c->frontend, sr_net_driver_bytes(&dc), o->hugepages, e);
 	if (!dc.mem)
-		return not_shared(o, sr_net_driver_bytes(&dc), e);
+		return bench_not_shared(o->hugepages, o->socket[1] ? 2 : 1,
+					sr_net_driver_bytes(&dc), e);
 	dc.gpa = sr_frontend_gpa(c->frontend);
 	c->driver = sr_net_driver_create(&dc, e);
 	if (!c->driver)

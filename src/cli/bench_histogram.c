@@ -47,3 +47,22 @@ uint64_t bench_times_percentile(const struct bench_times *t, double percent)
 	}
 	return t->max;
 }
+
+void bench_times_merge(struct bench_times *t, const struct bench_times *more)
+{
+	for (unsigned b = 0; b < SR_ARRAY_LEN(t->buckets); b++)
+		t->buckets[b] += more->buckets[b];
+	t->count += more->count;
+	t->sum += more->sum;
+	t->max = sr_max(t->max, more->max);
+}
+
+uint64_t bench_times_between(const struct bench_times *t, uint64_t from, uint64_t to)
+{
+	uint64_t sum = 0;
+
+	for (unsigned b = 0; b < SR_ARRAY_LEN(t->buckets); b++)
+		if (bucket_top(b) >= from && bucket_top(b) < to)
+			sum += t->buckets[b];
+	return sum;
+}

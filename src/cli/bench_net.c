@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* `slipring bench`, and of `slipring bench net` the options and the report. */
+/* Of `slipring bench net` the options and the report. */
 #include "base.h"
 #include "bench.h"
 #include "cli.h"
@@ -7,7 +7,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <slipring/log.h>
 #include <slipring/port.h>
 #include <slipring/vq.h>
@@ -55,29 +54,6 @@ static const struct argp_option options[] = {
 	{ "json", KEY_JSON, NULL, 0, "One JSON object instead of the table", 0 },
 	{ 0 },
 };
-
-static unsigned parse_number(struct argp_state *state, const char *name, const char *arg,
-			     unsigned min, unsigned max)
-{
-	char *end;
-	unsigned long v;
-
-	errno = 0;
-	v = strtoul(arg, &end, 10);
-	if (errno || end == arg || *end || *arg == '-' || v < min || v > max)
-		argp_error(state, "--%s: got '%s', expected %u to %u", name, arg, min, max);
-	return (unsigned)v;
-}
-
-static double parse_seconds(struct argp_state *state, const char *arg)
-{
-	char *end;
-	double v = strtod(arg, &end);
-
-	if (end == arg || *end || !(v >= 0.1 && v <= 86400))
-		argp_error(state, "--seconds: got '%s', expected 0.1 to 86400", arg);
-	return v;
-}
 
 static enum bench_mode parse_mode(struct argp_state *state, const char *arg)
 {
@@ -133,19 +109,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->mode = parse_mode(state, arg);
 		return 0;
 	case 's':
-		o->size = parse_number(state, "size", arg, 60, 65550);
+		o->size = bench_parse_number(state, "size", arg, 60, 65550);
 		return 0;
 	case 't':
-		o->seconds = parse_seconds(state, arg);
+		o->seconds = bench_parse_seconds(state, arg);
 		return 0;
 	case 'q':
-		o->queues = parse_number(state, "queues", arg, 1, SR_NET_DRIVER_PAIRS_MAX);
+		o->queues = bench_parse_number(state, "queues", arg, 1, SR_NET_DRIVER_PAIRS_MAX);
 		return 0;
 	case 'b':
-		o->batch = parse_number(state, "batch", arg, 1, BENCH_BATCH_MAX);
+		o->batch = bench_parse_number(state, "batch", arg, 1, BENCH_BATCH_MAX);
 		return 0;
 	case KEY_RING:
-		o->ring = parse_number(state, "ring", arg, 2, SR_VQ_SIZE_MAX);
+		o->ring = bench_parse_number(state, "ring", arg, 2, SR_VQ_SIZE_MAX);
 		return 0;
 	case KEY_MERGEABLE:
 		o->mergeable = parse_switch(state, "mergeable", arg);
@@ -279,7 +255,7 @@ static int measure_self(struct bench_options *o, struct bench_result *r, struct 
 	return rc;
 }
 
-static int bench_net(int argc, char **argv)
+int bench_net(int argc, char **argv)
 {
 	struct bench_options o = { .mode = BENCH_FORWARD,
 				   .size = 64,
@@ -302,47 +278,4 @@ static int bench_net(int argc, char **argv)
 	else
 		report_text(&o, &r);
 	return rc ? SR_EXIT_FAILED : SR_EXIT_OK;
-}
-
-static const char bench_doc[] =
-	"Measures back-ends by playing the guest."
-	"\v"
-	"What can be measured:\n"
-	"  net      a vhost-user network back-end: frames a second, loss, round trips\n"
-	"\n"
-	"Two ports of a switch, and what this machine allows at most:\n"
-	"  slipring bench net a.sock --peer b.sock\n"
-	"  slipring bench net --mode self\n"
-	"\n"
-	"More: slipring bench net --help.";
-
-/* *input: where in argv the word `net` stands. */
-static error_t bench_parse(int key, char *arg, struct argp_state *state)
-{
-	int *at = state->input;
-
-	if (key == ARGP_KEY_NO_ARGS)
-		argp_error(state, "nothing to measure given, expected net");
-	if (key != ARGP_KEY_ARG)
-		return ARGP_ERR_UNKNOWN;
-	if (strcmp(arg, "net"))
-		argp_error(state, "got '%s', expected net", arg);
-	/* What follows is for net. */
-	*at = state->next - 1;
-	state->next = state->argc;
-	return 0;
-}
-
-int sr_cli_bench(int argc, char **argv)
-{
-	static const struct argp bench_argp = { .parser = bench_parse,
-						.args_doc = "net [ARGUMENT...]",
-						.doc = bench_doc };
-	static char name[] = "slipring bench net";
-	int at = 0;
-
-	if (argp_parse(&bench_argp, argc, argv, ARGP_IN_ORDER, NULL, &at) || !at)
-		return SR_EXIT_USAGE;
-	argv[at] = name;
-	return bench_net(argc - at, argv + at);
 }

@@ -26,7 +26,7 @@ static const char doc[] =
 	"  switch   run a switch; its ports are named on the command line\n"
 	"  serve    run a switch described by a YAML file\n"
 	"  ctl      look into a running switch and change it\n"
-	"  bench    measure a vhost-user network back-end\n"
+	"  bench    measure a vhost-user back-end: network, disk or SCSI host\n"
 	"  help     explain the program, or a COMMAND that follows\n"
 	"  version  print the version\n"
 	"\n"

@@ -21,7 +21,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <slipring/virtio.h>
 
 #define SECTOR	  512u
 #define HEADER	  offsetof(struct sr_blk_driver_meta, status)
@@ -40,12 +39,6 @@ enum {
 	AT_BLK_SIZE = 20,
 	AT_NUM_QUEUES = 34
 };
-
-uint64_t sr_blk_driver_features(void)
-{
-	return SR_BLK_F_SIZE_MAX | SR_BLK_F_SEG_MAX | SR_BLK_F_RO | SR_BLK_F_BLK_SIZE |
-	       SR_BLK_F_FLUSH | SR_BLK_F_TOPOLOGY | SR_BLK_F_MQ;
-}
 
 static uint32_t get_le32(const uint8_t *p)
 {
@@ -68,12 +61,20 @@ static int check_info(const struct sr_blk_driver_info *i, struct sr_error *e)
 				    "configuration: blk_size %" PRIu32
 				    ", expected a power of two from 512 to 65536",
 				    i->block_size);
-	if (!i->size_max || !i->seg_max || !i->queues)
-		return sr_error_set(e, -EPROTO, "configuration: %s 0, expected at least 1",
-				    !i->size_max  ? "size_max"
-				    : !i->seg_max ? "seg_max"
-						  : "num_queues");
+	if (!i->queues)
+		return sr_error_set(e, -EPROTO, "configuration: num_queues 0, expected at least 1");
 	return 0;
+}
+
+/* A 0 is no limit to go by: qemu-storage-daemon offers SIZE_MAX and leaves it so. */
+static void limits(const uint8_t *config, uint64_t features, struct sr_blk_driver_info *i)
+{
+	uint32_t size = get_le32(config + AT_SIZE_MAX), segments = get_le32(config + AT_SEG_MAX);
+
+	if (features & SR_BLK_F_SIZE_MAX && size)
+		i->size_max = (uint32_t)sr_min(size, PIECE_MAX);
+	if (features & SR_BLK_F_SEG_MAX)
+		i->seg_max = segments ? segments : 1;
 }
 
 int sr_blk_driver_probe(const uint8_t config[SR_BLK_DRIVER_CONFIG], uint64_t features,
@@ -93,10 +94,7 @@ int sr_blk_driver_probe(const uint8_t config[SR_BLK_DRIVER_CONFIG], uint64_t fea
 				    ", expected sectors below 2^55",
 				    sectors);
 	i->capacity = sectors * SECTOR;
-	if (features & SR_BLK_F_SIZE_MAX)
-		i->size_max = (uint32_t)sr_min(get_le32(config + AT_SIZE_MAX), PIECE_MAX);
-	if (features & SR_BLK_F_SEG_MAX)
-		i->seg_max = get_le32(config + AT_SEG_MAX);
+	limits(config, features, i);
 	if (features & SR_BLK_F_BLK_SIZE)
 		i->block_size = get_le32(config + AT_BLK_SIZE);
 	if (features & SR_BLK_F_MQ)

@@ -8,9 +8,12 @@
 #define SR_BLK_DRIVER_H
 
 #include <slipring/drvq.h>
+#include <slipring/virtio.h>
 
 /* What this driver understands of a device's offer, ring features aside. */
-uint64_t sr_blk_driver_features(void);
+#define SR_BLK_DRIVER_FEATURES                                                                     \
+	(SR_BLK_F_SIZE_MAX | SR_BLK_F_SEG_MAX | SR_BLK_F_RO | SR_BLK_F_BLK_SIZE | SR_BLK_F_FLUSH | \
+	 SR_BLK_F_TOPOLOGY | SR_BLK_F_MQ)
 
 /* Of the configuration space: what has to be read, and enough for all that is looked at. */
 #define SR_BLK_DRIVER_CONFIG 36u

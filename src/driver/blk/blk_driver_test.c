@@ -218,12 +218,25 @@ static void configuration_counts_as_far_as_negotiated(void **state)
 	assert_int_equal(i.block_size, 512);
 	assert_int_equal(i.queues, 1);
 	assert_false(i.read_only || i.can_flush);
-	assert_int_equal(sr_blk_driver_probe(config, sr_blk_driver_features(), &i, NULL), 0);
+	assert_int_equal(sr_blk_driver_probe(config, SR_BLK_DRIVER_FEATURES, &i, NULL), 0);
 	assert_int_equal(i.block_size, 4096);
 	assert_int_equal(i.size_max, 8192);
 	assert_int_equal(i.seg_max, 126);
 	assert_int_equal(i.queues, 259);
 	assert_true(i.read_only && i.can_flush);
+}
+
+static void a_limit_of_zero_is_none(void **state)
+{
+	uint8_t zero[SR_BLK_DRIVER_CONFIG];
+	struct sr_blk_driver_info i;
+
+	(void)state;
+	memcpy(zero, config, sizeof(zero));
+	zero[9] = zero[12] = 0;
+	assert_int_equal(sr_blk_driver_probe(zero, SR_BLK_DRIVER_FEATURES, &i, NULL), 0);
+	assert_int_equal(i.seg_max, 1);
+	assert_true(i.size_max >= 1u << 30);
 }
 
 static void nonsense_in_the_configuration_is_named(void **state)
@@ -232,9 +245,10 @@ static void nonsense_in_the_configuration_is_named(void **state)
 		unsigned at;
 		uint8_t value;
 		const char *said;
-	} cases[] = { { 21, 0, "blk_size 0" },	    { 20, 1, "blk_size 4097" },
-		      { 22, 2, "blk_size 135168" }, { 9, 0, "size_max 0" },
-		      { 12, 0, "seg_max 0" },	    { 7, 1, "capacity" } };
+	} cases[] = { { 21, 0, "blk_size 0" },
+		      { 20, 1, "blk_size 4097" },
+		      { 22, 2, "blk_size 135168" },
+		      { 7, 1, "capacity" } };
 	struct sr_blk_driver_info i;
 	struct sr_error e;
 
@@ -265,6 +279,7 @@ int main(void)
 		cmocka_unit_test(requests_go_and_come_back_in_one_piece),
 		cmocka_unit_test(requests_are_cut_as_the_device_wants),
 		cmocka_unit_test(configuration_counts_as_far_as_negotiated),
+		cmocka_unit_test(a_limit_of_zero_is_none),
 		cmocka_unit_test(nonsense_in_the_configuration_is_named),
 		cmocka_unit_test(each_status_has_a_name),
 	};
