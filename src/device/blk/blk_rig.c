@@ -211,7 +211,7 @@ static unsigned pieces_make(struct rig *r, struct sr_sg *sg, const uint8_t *byte
 	return n;
 }
 
-void rig_add(struct rig *r, unsigned i, struct rig_req *q)
+bool rig_add(struct rig *r, unsigned i, struct rig_req *q)
 {
 	size_t header = q->header ? q->header : 16, in = q->in_len + !q->no_status;
 	uint8_t *bytes = calloc(1, 16 + q->out_len);
@@ -227,7 +227,7 @@ void rig_add(struct rig *r, unsigned i, struct rig_req *q)
 	q->done = false;
 	q->status = 0xff;
 	assert_int_equal(sr_drvq_add(r->q[i].drv, q->sg, q->nout, q->sg + q->nout, q->nin, q), 0);
-	sr_drvq_publish(r->q[i].drv);
+	return sr_drvq_publish(r->q[i].drv);
 }
 
 int rig_process(struct rig *r, unsigned i)

@@ -83,7 +83,8 @@ void rig_stop(struct rig *r, unsigned i);
 uint64_t rig_room(struct rig *r, size_t len);
 uint8_t *rig_at(struct rig *r, uint64_t addr);
 
-void rig_add(struct rig *r, unsigned i, struct rig_req *q);
+/* True: the device asked for a kick. */
+bool rig_add(struct rig *r, unsigned i, struct rig_req *q);
 int rig_process(struct rig *r, unsigned i);
 /* Takes what came back; how many. */
 unsigned rig_collect(struct rig *r, unsigned i);
