@@ -118,6 +118,16 @@ bool lu_protect_begin(struct sr_scsi_cmd *c, const struct lu_range *r, bool writ
 	return !write || check_write(c, r);
 }
 
+bool lu_protect_medium(struct sr_scsi_cmd *c, const struct lu_range *r, bool write)
+{
+	if (!(c->cdb[1] & 0xe0) || (!write && c->lane->unit->protection && checks[c->cdb[1] >> 5]))
+		return true;
+	if (write)
+		return lu_protect_begin(c, r, true);
+	lu_fail_cdb(c, 1, 7);
+	return false;
+}
+
 void lu_protect_read(struct sr_scsi_cmd *c)
 {
 	struct place at = { c->req.iov, 0 };

@@ -91,22 +91,24 @@ static void start_through_cache(struct sr_scsi_cmd *c)
 	lu_disk(c, read_after_flush);
 }
 
-/* The first `bytes` of a list, as a list of its own. */
-static bool shorten(struct sr_scsi_cmd *c, uint64_t bytes)
+uint32_t lu_iov_head(const struct iovec *from, struct iovec *to, uint64_t bytes)
 {
-	struct iovec *iov;
 	uint32_t n = 0;
 
-	if (!lu_work(c, c->req.niov * sizeof(*iov)))
-		return false;
-	iov = c->work;
 	for (; bytes; n++) {
-		iov[n].iov_base = c->req.iov[n].iov_base;
-		iov[n].iov_len = sr_min(c->req.iov[n].iov_len, bytes);
-		bytes -= iov[n].iov_len;
+		to[n].iov_base = from[n].iov_base;
+		to[n].iov_len = sr_min(from[n].iov_len, bytes);
+		bytes -= to[n].iov_len;
 	}
-	c->req.iov = iov;
-	c->req.niov = n;
+	return n;
+}
+
+static bool shorten(struct sr_scsi_cmd *c)
+{
+	if (!lu_work(c, c->req.niov * sizeof(struct iovec)))
+		return false;
+	c->req.niov = lu_iov_head(c->req.iov, c->work, c->bytes);
+	c->req.iov = c->work;
 	return true;
 }
 
@@ -132,7 +134,7 @@ static void read_write(struct sr_scsi_cmd *c, bool write)
 	c->req.niov = write ? c->nout : c->nin;
 	if (SR_UNLIKELY(!c->bytes))
 		lu_good(c, 0);
-	else if (SR_UNLIKELY(c->bytes < have) && !shorten(c, c->bytes))
+	else if (SR_UNLIKELY(c->bytes < have) && !shorten(c))
 		return;
 	else if (SR_UNLIKELY(fua && !write && u->info->volatile_cache))
 		start_through_cache(c);

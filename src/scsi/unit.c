@@ -25,7 +25,7 @@
  * Protection information (pi.c): media keep none. It is what a controller does that strips and
  * inserts: checked on writes, made on reads, so it guards the way between guest and unit.
  */
-#include "unit_internal.h"
+#include "mode.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -81,13 +81,16 @@ static void set_identity(struct sr_scsi_unit *u, const struct sr_scsi_unit_confi
 	u->naa = naa_of(u);
 }
 
+struct lu_mode lu_mode_first(const struct sr_scsi_unit *u)
+{
+	return (struct lu_mode){ .write_cache = u->info->volatile_cache && !u->writethrough };
+}
+
 /* As at power on and after a reset. The lock is held, or nobody else is there. */
 static void set_defaults(struct sr_scsi_unit *u)
 {
-	lu_word_set(u, LU_D_SENSE | LU_STOPPED, false);
-	lu_word_set(u, LU_WCE, u->info->volatile_cache && !u->writethrough);
-	lu_word_set(u, LU_READ_ONLY, u->read_only);
-	u->software_wp = false;
+	lu_mode_set(u, lu_mode_first(u));
+	lu_word_set(u, LU_STOPPED, false);
 	u->pr.reserved = NULL;
 	lu_reserved_update(u);
 }

@@ -321,8 +321,7 @@ struct lu_op {
 	uint8_t conflict, flags;
 	void (*run)(struct sr_scsi_cmd *c);
 	uint8_t usage[16]; /* which bits are looked at; [0] and a service action: themselves */
-	const struct lu_op *actions; /* by service action (CDB byte 1, bits 0 to 4) */
-	uint8_t n_actions;
+	const struct lu_op *actions; /* 32, by service action: CDB byte 1, bits 0 to 4 */
 };
 const struct lu_op *lu_op(uint8_t opcode, uint8_t action); /* NULL = there is none */
 const struct lu_op *lu_op_row(uint8_t opcode);
@@ -337,6 +336,8 @@ bool lu_range_check(struct sr_scsi_cmd *c, uint64_t lba, uint64_t blocks);
 bool lu_write_allowed(struct sr_scsi_cmd *c);
 /* Copies a parameter list of `len` bytes to `to`. False: the buffers hold less; c has failed. */
 bool lu_list(struct sr_scsi_cmd *c, void *to, size_t len);
+/* The first `bytes` of a list, as a list of its own; of how many pieces. */
+uint32_t lu_iov_head(const struct iovec *from, struct iovec *to, uint64_t bytes);
 /* c->work of `size` bytes, zeroed. False: BUSY. */
 bool lu_work(struct sr_scsi_cmd *c, size_t size);
 
@@ -349,6 +350,8 @@ void lu_reserved_update(struct sr_scsi_unit *u);
 /* pi.c */
 #define LU_PI_BYTES 8u
 void lu_protect_init(void);
+/* A field that says "protected" where nothing is transferred by it (VERIFY). */
+bool lu_protect_medium(struct sr_scsi_cmd *c, const struct lu_range *r, bool write);
 bool lu_protect_begin(struct sr_scsi_cmd *c, const struct lu_range *r, bool write);
 void lu_protect_read(struct sr_scsi_cmd *c);
 
