@@ -17,7 +17,7 @@ TOOLS = ['/usr/bin/busybox', '/usr/bin/dash', '/usr/bin/ip', '/usr/bin/ping', '/
 MODULES = ['net/core/failover', 'drivers/net/net_failover', 'drivers/net/virtio_net',
            'net/llc/llc', 'net/802/stp', 'net/802/garp', 'net/802/mrp', 'net/8021q/8021q',
            'drivers/char/hw_random/virtio-rng']
-DISK_TOOLS = ['/usr/bin/fio', '/usr/sbin/mke2fs', '/usr/sbin/mkfs.ext4', '/usr/sbin/e2fsck',
+DISK_TOOLS = ['/usr/bin/fio', '/usr/sbin/mke2fs', '/usr/sbin/mkfs.ext4', '/usr/sbin/fsck.ext4',
               '/usr/sbin/mkfs.xfs', '/usr/sbin/xfs_repair', '/usr/sbin/blkdiscard',
               '/usr/bin/lsblk',
               *(f'/usr/bin/sg_{n}' for n in (
