@@ -93,15 +93,14 @@ static void it_does_what_every_engine_must(void **state)
 
 static void discard_gives_room_back_by_either_way(void **state)
 {
-	uint8_t *a = disk_rig_buffer(MIB, 0x77);
 	struct device d;
 	struct stat st;
+	uint8_t *a;
 
 	(void)state;
-	if (!device_make(&d, 2 * MIB, 512, 0)) {
-		free(a);
+	if (!device_make(&d, 2 * MIB, 512, 0))
 		skip();
-	}
+	a = disk_rig_buffer(MIB, 0x77);
 	file_rig_open(&d.t);
 	for (unsigned i = 0; i < 2; i++) {
 		/* The second time as on a kernel that has no command for it. */

@@ -3,6 +3,7 @@
 #include "file_internal.h"
 
 #include <errno.h>
+#include <slipring/loop.h>
 #include <stdlib.h>
 
 /* The errors that users of disks know. */
@@ -104,22 +105,29 @@ static bool is_for_helper(const struct file_disk *f, const struct sr_disk_req *r
 	}
 }
 
+/* 0, or why nothing is tried. */
+static int refusal(const struct file_disk *f, const struct sr_disk_req *r, bool for_helper)
+{
+	if (r->op == SR_DISK_FLUSH)
+		return atomic_load_explicit(&f->flush_failed, memory_order_relaxed) ? -EIO : 0;
+	if (!sr_range_fits(r->offset, r->len, sr_disk_size(&f->base)))
+		return -EIO; /* a file would grow; it is shorter by now than the submitter thinks */
+	return for_helper && !f->helper ? -EOPNOTSUPP : 0;
+}
+
 static void start(struct file_channel *c, struct sr_disk_req *r)
 {
 	const struct file_disk *f = file_of(&c->base);
+	bool for_helper = is_for_helper(f, r);
+	int refused = refusal(f, r, for_helper);
 
 	r->own[0].p = NULL;
 	r->own[1].u = 0;
-	if (r->op != SR_DISK_FLUSH && !sr_range_fits(r->offset, r->len, sr_disk_size(&f->base)))
-		file_finish(c, r, -EIO); /* a file would grow; the medium is shorter by now */
-	else if (r->op == SR_DISK_FLUSH &&
-		 atomic_load_explicit(&f->flush_failed, memory_order_relaxed))
-		file_finish(c, r, -EIO);
-	else if (is_for_helper(f, r) && !f->helper)
-		file_finish(c, r, -EOPNOTSUPP);
-	else if (is_for_helper(f, r))
+	if (SR_UNLIKELY(refused))
+		file_finish(c, r, refused);
+	else if (SR_UNLIKELY(for_helper))
 		file_helper_push(c, r);
-	else if (c->waiting)
+	else if (SR_UNLIKELY(c->waiting))
 		wait_for_room(c, r);
 	else
 		issue(c, r);
@@ -310,7 +318,9 @@ static void cancel_in_kernel(struct file_channel *c, struct sr_disk_req *r)
 	sqe->user_data = 0;
 	c->in_kernel++;
 	file_ring_submit(c);
+	/* Others may have ended as well, and the eventfd is silent from here on. */
 	file_reap(&c->base);
+	sr_poller_wake(c->base.poller);
 }
 
 bool file_cancel(struct sr_disk_channel *base, struct sr_disk_req *r)

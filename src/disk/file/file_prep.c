@@ -98,8 +98,9 @@ void file_prep(const struct file_disk *f, const struct sr_disk_req *r, struct io
 					(off_t)r->offset, (off_t)r->len);
 	else
 		prep_discard(f, r, sqe);
-	/* One that was sent back goes to a worker of the kernel, which may wait. */
-	if (r->own[1].u >= FILE_TRY)
+	/* To a worker of the kernel, which may wait: what was sent back, and zeroes, which are
+	 * many. */
+	if (r->own[1].u >= FILE_TRY || (r->own[0].p && r->op == SR_DISK_ZEROES))
 		sqe->flags |= IOSQE_ASYNC;
 	/* To drop what the page cache has of a device takes the file that has it exclusively. */
 	if (f->is_block &&

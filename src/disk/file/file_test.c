@@ -216,6 +216,44 @@ static void one_that_waits_for_room_is_taken_back_at_once(void **state)
 	crowd_free(c);
 }
 
+/* Each of these is a call that blocks, on a worker of the kernel. */
+static void what_no_worker_has_begun_is_taken_back(void **state)
+{
+	enum {
+		JOBS = 200
+	};
+	struct sr_disk_req *r = calloc(JOBS, sizeof(*r)), *list[JOBS];
+	bool taken[JOBS];
+	struct file_rig t;
+
+	(void)state;
+	file_rig_make(&t, FILE_RIG_HERE, JOBS * MIB);
+	file_rig_open(&t);
+	for (unsigned i = 0; i < JOBS; i++) {
+		r[i] = (struct sr_disk_req){ .op = i % 8 ? SR_DISK_ZEROES : SR_DISK_FLUSH,
+					     .flags = i % 2 ? SR_DISK_FUA : 0,
+					     .offset = i * MIB,
+					     .len = MIB };
+		list[i] = &r[i];
+	}
+	disk_rig_submit(&t.rig, list, JOBS);
+	for (unsigned i = JOBS; i-- > 0;)
+		taken[i] = sr_disk_cancel(t.rig.channel, &r[i]);
+	sr_disk_poll(t.rig.channel);
+	for (unsigned i = 0; i < JOBS; i++)
+		if (taken[i] && r[i].result != 0 && r[i].result != -ECANCELED)
+			fail_msg("request %u was taken back: %d", i, r[i].result);
+	assert_true(disk_rig_wait(&t.rig, 0));
+	for (unsigned i = 0; i < JOBS; i++)
+		if (r[i].result != 0 && r[i].result != -ECANCELED)
+			fail_msg("request %u: %d", i, r[i].result);
+	/* To take a flush back is no failed flush. */
+	assert_int_equal(disk_rig_command(&t.rig, SR_DISK_FLUSH, 0, 0, 0), 0);
+	file_rig_close(&t);
+	file_rig_remove(&t);
+	free(r);
+}
+
 static uint64_t room_of(const struct file_rig *t)
 {
 	struct stat st;
@@ -324,6 +362,7 @@ int main(void)
 		cmocka_unit_test(more_pieces_than_the_kernel_takes_are_no_matter),
 		cmocka_unit_test(more_requests_than_the_ring_holds_are_each_completed_once),
 		cmocka_unit_test(one_that_waits_for_room_is_taken_back_at_once),
+		cmocka_unit_test(what_no_worker_has_begun_is_taken_back),
 		cmocka_unit_test(discard_and_unmapped_zeroes_give_room_back),
 		cmocka_unit_test(zeroes_are_written_where_there_is_no_other_way),
 		cmocka_unit_test(it_grows_shrinks_and_looks_again),
