@@ -212,6 +212,20 @@ void rig_start_all(struct rig *r)
 		rig_start(r, i, 128);
 }
 
+static void enable_on_loop(void *ctx)
+{
+	struct rig_queue *q = ctx;
+
+	q->rig->dev->ops->queue_enable(q->rig->dev, q->index, q->enabled);
+	sr_poller_wake(q->poller);
+}
+
+void rig_enable(struct rig *r, unsigned i, bool on)
+{
+	r->q[i].enabled = on;
+	sr_loop_call(r->q[i].loop, enable_on_loop, &r->q[i]);
+}
+
 struct ask {
 	struct rig_queue *q;
 	bool (*op)(struct sr_device *d, unsigned queue);

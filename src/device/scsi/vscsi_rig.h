@@ -36,6 +36,7 @@ struct rig_queue {
 	struct sr_loop *loop;
 	struct sr_poller *poller;
 	int kick;
+	bool enabled;	     /* by rig_enable */
 	bool running, quiet; /* quiet: drained or abandoned, not polled any more */
 	_Atomic unsigned calls;
 	_Atomic unsigned drained;
@@ -83,6 +84,7 @@ struct rig *rig_create(const struct sr_scsi_config *c, unsigned workers, uint64_
 void rig_destroy(struct rig *r); /* stops what runs */
 void rig_start(struct rig *r, unsigned i, unsigned size);
 void rig_start_all(struct rig *r); /* control, event and request queues */
+void rig_enable(struct rig *r, unsigned i, bool on);
 bool rig_drain(struct rig *r, unsigned i);
 bool rig_abandon(struct rig *r, unsigned i);
 void rig_stop(struct rig *r, unsigned i);
