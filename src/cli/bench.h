@@ -124,6 +124,20 @@ struct bench_result {
 int bench_run(const struct bench_options *o, struct bench_client *clients, struct bench_result *r,
 	      struct sr_error *e);
 
+/* bench_host.c: a device behind a real socket, in this process on another CPU. */
+struct sr_device;
+struct sr_loop;
+struct sr_vhost_user;
+struct bench_host {
+	struct sr_loop *control, *worker;
+	struct sr_vhost_user *backend;
+	char folder[32], socket[40];
+};
+/* In any case bench_host_stop is to follow. */
+int bench_host_start(struct bench_host *h, struct sr_device *d, bool busy, struct sr_error *e);
+/* Before the device goes. */
+void bench_host_stop(struct bench_host *h);
+
 /* bench_self.c: a back-end in this process that returns every frame. */
 struct bench_self;
 struct bench_self *bench_self_create(bool busy, struct sr_error *e);

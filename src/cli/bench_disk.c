@@ -26,6 +26,7 @@ enum {
 	KEY_JSON,
 	KEY_TARGET,
 	KEY_LUN,
+	KEY_SELF,
 };
 
 #define COMMON_OPTIONS                                                                                  \
@@ -83,7 +84,14 @@ enum {
 		"json", KEY_JSON, NULL, 0, "One JSON object instead of the table", 0                    \
 	}
 
-static const struct argp_option blk_options[] = { COMMON_OPTIONS, { 0 } };
+static const struct argp_option blk_options[] = {
+	COMMON_OPTIONS,
+	{ "self", KEY_SELF, NULL, 0,
+	  "No SOCKET: a disk in this process that answers at once, on another CPU, shows what this "
+	  "client can do at most",
+	  0 },
+	{ 0 },
+};
 static const struct argp_option scsi_options[] = {
 	{ "target", KEY_TARGET, "N", 0, "Target of the unit, 0 to 255 (0)", 0 },
 	{ "lun", KEY_LUN, "N", 0, "Its logical unit number, 0 to 16383 (0)", 0 },
@@ -129,7 +137,9 @@ static uint64_t parse_seed(struct argp_state *state, const char *arg)
 
 static void check_options(struct argp_state *state, const struct disk_options *o)
 {
-	if (!o->socket)
+	if (o->self && (o->socket || o->verify))
+		argp_error(state, "--self has no SOCKET, and keeps nothing to --verify");
+	if (!o->self && !o->socket)
 		argp_error(state, "expected the path of a back-end's socket");
 	if (o->writes && !o->destroy)
 		argp_error(state,
@@ -167,6 +177,9 @@ static error_t parse_switch(int key, struct disk_options *o)
 		return 0;
 	case KEY_JSON:
 		o->json = true;
+		return 0;
+	case KEY_SELF:
+		o->self = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -268,6 +281,22 @@ static int measure(const struct disk_options *o)
 	return rc;
 }
 
+static int measure_self(struct disk_options *o)
+{
+	struct sr_error e;
+	struct disk_self *self = disk_self_create(!o->sleep, &e);
+	int rc;
+
+	if (!self) {
+		fprintf(stderr, "slipring bench %s: %s\n", o->kind->name, e.text);
+		return SR_EXIT_FAILED;
+	}
+	o->socket = disk_self_socket(self);
+	rc = measure(o);
+	disk_self_destroy(self);
+	return rc;
+}
+
 static int run(const struct argp *argp, const struct disk_kind *kind, int argc, char **argv)
 {
 	struct disk_options o = { .kind = kind,
@@ -285,7 +314,7 @@ static int run(const struct argp *argp, const struct disk_kind *kind, int argc, 
 	o.seed = sr_now_ns();
 	if (argp_parse(argp, argc, argv, 0, NULL, &o))
 		return SR_EXIT_USAGE;
-	return measure(&o);
+	return o.self ? measure_self(&o) : measure(&o);
 }
 
 int bench_blk(int argc, char **argv)

@@ -7,8 +7,6 @@
 #include "blk_driver.h"
 #include "scsi_driver.h"
 
-#include <stdatomic.h>
-
 #define DISK_QUEUES_MAX	 254u
 #define DISK_THREADS_MAX 64u
 #define DISK_DEPTH_MAX	 4096u
@@ -36,7 +34,7 @@ struct disk_options {
 	unsigned timeout_s;
 	double seconds;
 	uint64_t range, seed; /* range 0: all */
-	bool verify, sleep, json, destroy, hugepages;
+	bool verify, sleep, json, destroy, hugepages, self;
 	unsigned target, lun;
 };
 
@@ -196,6 +194,12 @@ struct disk_result {
 	uint64_t verified, unknown;	 /* blocks compared, and those nobody made */
 };
 int disk_run(struct disk_client *c, struct disk_result *r, struct sr_error *e);
+
+/* bench_disk_self.c: a virtio-blk device in this process that answers at once. */
+struct disk_self;
+struct disk_self *disk_self_create(bool busy, struct sr_error *e);
+const char *disk_self_socket(const struct disk_self *s); /* the self's own */
+void disk_self_destroy(struct disk_self *s);		 /* NULL is allowed */
 
 /* bench_disk_report.c */
 void disk_report_text(const struct disk_client *c, const struct disk_result *r);

@@ -7,7 +7,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <slipring/log.h>
 #include <slipring/port.h>
 #include <slipring/vq.h>
 #include <stdio.h>
@@ -243,8 +242,6 @@ static int measure_self(struct bench_options *o, struct bench_result *r, struct 
 	struct bench_self *self;
 	int rc;
 
-	/* That our own front-end comes and goes is no news. */
-	sr_log_level(SR_LOG_WARN);
 	self = bench_self_create(o->busy, e);
 	if (!self)
 		return e->code;

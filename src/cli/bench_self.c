@@ -12,13 +12,9 @@
 #include "iov.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <slipring/device.h>
-#include <slipring/loop.h>
-#include <slipring/vhost_user.h>
 #include <slipring/virtio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
 	RX,
@@ -34,9 +30,7 @@ struct bench_self {
 	struct sr_vq *vq[QUEUES]; /* NULL: stopped */
 	struct sr_iov_pool pool[QUEUES];
 	struct sr_chain chains[QUEUES][BATCH];
-	struct sr_loop *control, *worker;
-	struct sr_vhost_user *backend;
-	char folder[32], socket[40];
+	struct bench_host host;
 };
 
 static struct bench_self *self_of(struct sr_device *d)
@@ -140,55 +134,21 @@ static const struct sr_device_ops self_ops = {
 	.arm = self_arm,
 };
 
-static struct sr_loop *spawn(const char *name, int cpu, uint32_t poll_us, struct sr_error *e)
-{
-	struct sr_loop_config c = { .name = name, .cpu = cpu, .poll_us = poll_us };
-	struct sr_loop *l = sr_loop_create(&c, e);
-
-	if (l && sr_loop_spawn(l, e)) {
-		sr_loop_destroy(l);
-		l = NULL;
-	}
-	return l;
-}
-
-static int start(struct bench_self *s, bool busy, struct sr_error *e)
-{
-	struct sr_vhost_user_config c = { .device = &s->device, .nworkers = 1, .fd = -1 };
-	int other = (sched_getcpu() + 1) % (int)sysconf(_SC_NPROCESSORS_ONLN);
-
-	for (unsigned i = 0; i < QUEUES; i++)
-		if (sr_iov_pool_init(&s->pool[i], POOL))
-			return sr_error_set(e, -ENOMEM, "out of memory");
-	strcpy(s->folder, "/tmp/slipring-bench-XXXXXX");
-	if (!mkdtemp(s->folder)) {
-		s->folder[0] = 0;
-		return sr_error_set(e, -errno, "/tmp: %s", strerror(errno));
-	}
-	strcpy(s->socket, s->folder);
-	strcat(s->socket, "/self");
-	s->control = spawn("self", -1, SR_POLL_NEVER, e);
-	s->worker = s->control ? spawn("self-0", other, busy ? SR_POLL_ALWAYS : 50, e) : NULL;
-	if (!s->worker)
-		return e->code;
-	c.control = s->control;
-	c.workers = &s->worker;
-	c.socket = s->socket;
-	s->backend = sr_vhost_user_create(&c, e);
-	return s->backend ? 0 : e->code;
-}
-
 struct bench_self *bench_self_create(bool busy, struct sr_error *e)
 {
 	struct bench_self *s = calloc(1, sizeof(*s));
+	int rc = s ? 0 : -ENOMEM;
 
-	if (!s) {
-		sr_error_set(e, -ENOMEM, "out of memory");
+	for (unsigned i = 0; i < QUEUES && !rc; i++)
+		rc = sr_iov_pool_init(&s->pool[i], POOL);
+	if (rc) {
+		sr_error_set(e, rc, "out of memory");
+		bench_self_destroy(s);
 		return NULL;
 	}
 	s->device.ops = &self_ops;
 	s->device.name = "self";
-	if (start(s, busy, e)) {
+	if (bench_host_start(&s->host, &s->device, busy, e)) {
 		bench_self_destroy(s);
 		return NULL;
 	}
@@ -197,28 +157,14 @@ struct bench_self *bench_self_create(bool busy, struct sr_error *e)
 
 const char *bench_self_socket(const struct bench_self *s)
 {
-	return s->socket;
-}
-
-static void stop(void *ctx)
-{
-	struct bench_self *s = ctx;
-
-	sr_vhost_user_destroy(s->backend);
+	return s->host.socket;
 }
 
 void bench_self_destroy(struct bench_self *s)
 {
 	if (!s)
 		return;
-	if (s->backend)
-		sr_loop_call(s->control, stop, s);
-	if (s->worker)
-		sr_loop_destroy(s->worker);
-	if (s->control)
-		sr_loop_destroy(s->control);
-	if (s->folder[0])
-		rmdir(s->folder);
+	bench_host_stop(&s->host);
 	for (unsigned i = 0; i < QUEUES; i++)
 		sr_iov_pool_finish(&s->pool[i]);
 	free(s);
