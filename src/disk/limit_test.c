@@ -30,8 +30,8 @@ static struct sr_disk *limited(const struct sr_disk_limits *l)
 	return d;
 }
 
-static uint8_t data[2 * MIB];
-static const struct iovec iov = { data, sizeof(data) };
+static _Thread_local uint8_t data[MIB];
+static _Thread_local struct iovec iov = { NULL, sizeof(data) };
 
 /* n requests of a sector each. */
 struct some {
@@ -40,6 +40,7 @@ struct some {
 
 static void submit_some(struct disk_rig *rig, struct some *s, unsigned n, enum sr_disk_op op)
 {
+	iov.iov_base = data;
 	for (unsigned i = 0; i < n; i++) {
 		s->r[i] = (struct sr_disk_req){ .op = (uint8_t)op,
 						.offset = (uint64_t)i * SECTOR,
@@ -53,6 +54,7 @@ static void submit_some(struct disk_rig *rig, struct some *s, unsigned n, enum s
 
 static void submit_long(struct disk_rig *rig, struct sr_disk_req *r, uint64_t len)
 {
+	iov.iov_base = data;
 	*r = (struct sr_disk_req){ .op = SR_DISK_READ, .len = len, .iov = &iov, .niov = 1 };
 	disk_rig_submit_one(rig, r);
 }

@@ -106,8 +106,9 @@ static void clear_range(struct mem_disk *m, uint64_t offset, uint64_t len)
 {
 	while (len) {
 		uint64_t n = len;
+		char *p = span_at(m, offset, &n);
 
-		clear(span_at(m, offset, &n), n);
+		clear(p, n);
 		offset += n;
 		len -= n;
 	}

@@ -88,7 +88,7 @@ static void write_header(struct zone_table *t)
 	h->zone_size = t->zone_size;
 	h->zones = t->zones;
 	h->conventional = t->conventional;
-	atomic_thread_fence(memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst); /* who else looks does so after our end */
 	memcpy(h->magic, magic, sizeof(magic));
 }
 
