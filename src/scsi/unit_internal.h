@@ -136,9 +136,10 @@ struct sr_scsi_unit {
 	struct sr_scsi_cmd *parked, **parked_tail;
 };
 
+/* Acquire: who no longer sees LU_EXCLUSIVE sees what its owner wrote. */
 static inline uint32_t lu_word(const struct sr_scsi_unit *u)
 {
-	return atomic_load_explicit(&u->word, memory_order_relaxed);
+	return atomic_load_explicit(&u->word, memory_order_acquire);
 }
 
 static inline void lu_word_set(struct sr_scsi_unit *u, uint32_t bits, bool on)
