@@ -144,14 +144,13 @@ static void writes_go_to_the_write_pointer_or_fail(void **state)
 
 static void an_append_says_where_it_went(void **state)
 {
-	uint8_t *back = disk_rig_buffer(4096, 0);
+	uint8_t *back;
 	uint64_t at;
 
 	(void)state;
-	if (!rig.config.path) {
-		free(back);
+	if (!rig.config.path)
 		skip();
-	}
+	back = disk_rig_buffer(4096, 0);
 	for (unsigned i = 0; i < 3; i++) {
 		at = zone(1);
 		memset(data, (int)i + 1, 8192);
