@@ -19,9 +19,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / 'tests'))
 
 from lab import proc, root  # noqa: E402
+from lab.disk import Disk  # noqa: E402
 from lab.netns import Netns  # noqa: E402
 from lab.nic import Nic  # noqa: E402
 from lab.qemu import Qemu, QemuDebian12  # noqa: E402
+from lab.storage import Store  # noqa: E402
 from lab.switch import Switch  # noqa: E402
 from lab.uml import Uml  # noqa: E402
 
@@ -67,6 +69,8 @@ class World:
         self.dir = tempfile.mkdtemp(prefix='sr-', dir='/tmp')
         self.guests = []
         self.netns = self.switch = None
+        self.stores = []
+        self.disk_socket = self.socket('disk')
 
     def socket(self, name):
         return f'{self.dir}/{name}.sock'
@@ -97,6 +101,25 @@ class World:
         self.guests.append(g)
         return g
 
+    # Disks
+
+    def store(self, command, *words, sockets=None):
+        """A daemon that serves disks: `slipring blk`, listening on disk_socket, or another."""
+        if command in ('blk', 'scsi'):
+            words = (f'--socket-path={self.disk_socket}', *words)
+        s = Store(self.binary, self.dir, sockets or [self.disk_socket], command, *words)
+        self.stores.append(s)
+        return s.start()
+
+    def disk_guest(self, kind, name='a', socket=None, **disk):
+        """A booted guest with one disk."""
+        g = KINDS[kind](name, [Disk(socket or self.disk_socket, **disk)], self.dir)
+        self.guests.append(g)
+        return g.boot()
+
+    def lab_run(self, *words, timeout=120):
+        return root.run(words, timeout=timeout)
+
     def boot(self, *guests):
         for g in guests:
             g.start()
@@ -114,6 +137,8 @@ class World:
     def close(self):
         for g in self.guests:
             g.kill()
+        for s in self.stores:
+            s.close()
         if self.switch:
             self.switch.close()
         if self.netns:

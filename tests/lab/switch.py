@@ -1,52 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The slipring daemon under test."""
-import json
-import os
-import subprocess
-
+"""`slipring switch` under test."""
 from . import proc
+from .daemon import Daemon
 
 
-class Switch:
+class Switch(Daemon):
     """ports are texts as after --port; `inside` is a Netns to run in (for taps)."""
 
     def __init__(self, binary, workdir, ports, *options, inside=None):
-        self.binary = str(binary)
-        self.control = os.path.join(workdir, 'ctl')
-        self.log = os.path.join(workdir, 'slipring.log')
+        super().__init__(binary, workdir, 'slipring', inside.prefix if inside else ())
         self.ports_wanted = list(ports)
         self.options = options
-        self.prefix = inside.prefix if inside else []
-        self.process = None
 
     def start(self):
-        argv = [*self.prefix, self.binary, 'switch', '--control', self.control, *self.options]
+        words = ['switch', '--control', self.control, *self.options]
         for p in self.ports_wanted:
-            argv += ['--port', p]
-        self.process = proc.spawn(argv, log=self.log)
-        proc.until(self._answers, 10, 'slipring switch answers')
+            words += ['--port', p]
+        self.spawn(words)
         return self
-
-    def _answers(self):
-        if self.process.poll() is not None:
-            raise RuntimeError(f'slipring ended with {self.process.returncode}\n'
-                               + proc.tail(self.log))
-        return self._ctl('version').returncode == 0
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def _ctl(self, *words):
-        return subprocess.run([self.binary, 'ctl', '--socket', self.control, '--json', *words],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=20)
-
-    def ctl(self, *words):
-        r = self._ctl(*words)
-        if r.returncode:
-            raise RuntimeError(f'slipring ctl {words}: exit {r.returncode}\n{r.stderr}')
-        return json.loads(r.stdout) if r.stdout.strip() else None
 
     def ports(self):
         return {p['name']: p for p in self.ctl('ports')}
@@ -60,34 +31,3 @@ class Switch:
     def wait_state(self, port, state, timeout=10):
         proc.until(lambda: self.ports()[port]['state'] == state, timeout,
                    f'port {port} is {state}', 0.1)
-
-    def stop(self):
-        """Ends the daemon as an operator would; returns its exit status."""
-        status = proc.terminate(self.process)
-        self.process = None
-        return status
-
-    def kill(self):
-        proc.kill(self.process)
-        self.process = None
-
-    def close(self):
-        if self.process:
-            self.stop()
-
-    # What it costs
-
-    def cpu_ticks(self):
-        """User and system time so far, in clock ticks."""
-        with open(f'/proc/{self.pid}/stat') as f:
-            fields = f.read().rpartition(')')[2].split()
-        return int(fields[11]) + int(fields[12])
-
-    def memory_kib(self):
-        """{'VmRSS': ..., 'RssAnon': ..., ...}"""
-        with open(f'/proc/{self.pid}/status') as f:
-            words = [line.split() for line in f if 'kB' in line]
-        return {w[0].rstrip(':'): int(w[1]) for w in words}
-
-    def open_files(self):
-        return len(os.listdir(f'/proc/{self.pid}/fd'))
