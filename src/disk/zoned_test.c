@@ -429,7 +429,7 @@ struct user {
 	struct sr_disk *disk;
 	uint8_t mark;
 	pthread_t thread;
-	uint64_t at[SECTORS];
+	uint64_t at[SECTORS + 1]; /* one more is asked for in vain */
 	unsigned n;
 	bool ok;
 };
@@ -499,7 +499,7 @@ static void *disturb(void *ctx)
 	static const uint8_t ops[] = { SR_DISK_ZONE_OPEN, SR_DISK_ZONE_CLOSE, SR_DISK_ZONE_RESET,
 				       SR_DISK_ZONE_FINISH, SR_DISK_ZONE_RESET_ALL };
 	struct user *u = ctx;
-	uint8_t sector[SECTOR] = { 0 };
+	uint8_t sector[2 * SECTOR] = { 0 };
 	struct disk_rig rig;
 	unsigned random = u->mark;
 
@@ -521,9 +521,11 @@ static void *disturb(void *ctx)
 
 static void after_a_quarrel_of_loops_the_counts_are_right(void **state)
 {
+	/* On a medium that keeps nothing: writes of two lives of a zone may meet there. */
+	const struct sr_disk_null_config n = { .name = "n", .size = ZONES * ZONE };
+	const struct sr_disk_zoned_config c = { .zone_size = ZONE, .max_open = 2, .max_active = 3 };
 	static struct user u[USERS];
-	struct sr_disk *d =
-		zoned_make(&(struct sr_disk_zoned_config){ .max_open = 2, .max_active = 3 });
+	struct sr_disk *d = sr_disk_zoned_create(sr_disk_null_create(&n, NULL), &c, NULL);
 	struct disk_rig rig;
 
 	(void)state;
