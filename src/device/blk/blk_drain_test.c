@@ -36,6 +36,8 @@ static void a_queue_drains_when_the_last_request_is_answered(void **state)
 	(void)state;
 	assert_false(r->dev->ops->queue_drain(r->dev, 0));
 	rig_add(r, 0, &late);
+	assert_int_equal(r->dev->ops->process(r->dev, 0, 128), 0);
+	assert_false(r->dev->ops->arm(r->dev, 0));
 	while (r->fake->channel->n > 1)
 		fake_finish(r->fake, r->fake->channel->n / 2);
 	fake_poll(r->fake);

@@ -53,16 +53,26 @@ static void fake_channel_destroy(struct sr_disk_channel *c)
 	free(channel_of(c));
 }
 
+/* What every submitter has judged before (disk.h). */
+static void check(const struct fake *f, const struct sr_disk_req *r)
+{
+	if (r->op == SR_DISK_FLUSH || r->op >= SR_DISK_ZONE_REPORT)
+		return;
+	assert(r->len && sr_range_fits(r->offset, r->len, sr_disk_size(&f->disk)));
+	assert(!((r->len | r->offset) % f->disk.info.block_size));
+	if (r->op > SR_DISK_WRITE)
+		return;
+	assert(sr_iov_bytes(r->iov, r->niov) == r->len);
+	for (unsigned i = 0; i < r->niov; i++)
+		assert(r->iov[i].iov_len);
+}
+
 static void carry_out(struct fake_channel *c, struct sr_disk_req *r)
 {
 	struct fake *f = fake_of(c->base.disk);
 	int result = f->hook ? f->hook(f, r) : 0;
 	uint8_t *at = f->bytes + r->offset;
 
-	if (result == 0 && r->op != SR_DISK_FLUSH && r->op < SR_DISK_ZONE_REPORT)
-		assert(r->len && sr_range_fits(r->offset, r->len, sr_disk_size(&f->disk)));
-	if (result == 0 && r->op <= SR_DISK_WRITE)
-		assert(sr_iov_bytes(r->iov, r->niov) == r->len);
 	if (result)
 		;
 	else if (r->op == SR_DISK_READ)
@@ -90,6 +100,7 @@ static void fake_submit(struct sr_disk_channel *base, struct sr_disk_req *const 
 	struct fake *f = fake_of(base->disk);
 
 	for (unsigned i = 0; i < n; i++) {
+		check(f, r[i]);
 		note(f, r[i]);
 		if (f->hold || f->late) {
 			assert(c->n < FAKE_PENDING);

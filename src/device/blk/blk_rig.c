@@ -23,6 +23,7 @@ static void session_call(struct sr_session *s, unsigned queue)
 
 static void session_broken(struct sr_session *s, unsigned queue, const char *why)
 {
+	assert_string_equal(s->rig->q[queue].broken, ""); /* once */
 	snprintf(s->rig->q[queue].broken, sizeof(s->rig->q[queue].broken), "%s", why);
 }
 

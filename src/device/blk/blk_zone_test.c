@@ -98,6 +98,15 @@ static void an_append_tells_where(void **state)
 		assert_int_equal(where, 131);
 		r->cut = rig_cut_same;
 	}
+	/* It is before the status, wherever that is. */
+	uint8_t more[24];
+
+	q.in_len = sizeof(more);
+	assert_int_equal(rig_do(r, &q), BLK_S_OK);
+	rig_data(r, &q, more);
+	memcpy(&where, more + 16, 8);
+	assert_int_equal(where, 131);
+	assert_int_equal(more[15], 0xff);
 	assert_int_equal(r->fake->log[0].op, SR_DISK_ZONE_APPEND);
 	assert_int_equal(r->fake->log[0].offset, ZONE);
 	assert_int_equal(r->fake->log[0].len, sizeof(data));
