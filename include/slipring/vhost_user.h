@@ -38,10 +38,11 @@ struct sr_vhost_user_config {
 	enum sr_vhost_user_mode mode;
 	int socket_mode;	  /* permissions of the listening socket, e.g. 0660; 0 = 0600 */
 	const char *socket_group; /* or NULL */
-	/* How long requests may take to finish when they have to; 0 = 5000. After it they are
-	 * abandoned: what the in-flight record keeps is taken up again later, the rest fails. A
-	 * session with requests that cannot be abandoned ends, and keeps the guest's memory
-	 * and its place until they are finished (SR_VHOST_USER_DRAINING). */
+	/* How long requests may take to finish when they have to; 0 = 5000, and a tenth of it for
+	 * what is stopped shortly after that was used up. Then they are abandoned: what the
+	 * in-flight record keeps is taken up again later, the rest fails. A session with requests
+	 * that cannot be abandoned ends, and keeps the guest's memory and its place until they
+	 * are finished (SR_VHOST_USER_DRAINING). */
 	unsigned drain_ms;
 	/* Called on the control loop when a session begins or ends, except when
 	 * sr_vhost_user_destroy ends it; must not destroy the back-end. Optional. */

@@ -106,6 +106,8 @@ struct sr_session {
 
 	/* vu_drain.c */
 	struct sr_timer *limit;
+	unsigned limit_ms;	     /* what it was set to */
+	uint64_t late_at;	     /* when it last passed, or 0 */
 	sr_vu_then *then;	     /* when the awaited are quiet; NULL: nothing is awaited */
 	struct sr_vu_queue *awaited; /* NULL: all rings */
 	const char *awaited_for;

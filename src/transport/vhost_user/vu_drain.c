@@ -159,13 +159,13 @@ static void limit_passed(void *ctx)
 	unsigned n;
 
 	list_awaited(s, rings, sizeof(rings));
+	s->late_at = sr_now_ns();
 	n = abandon_all(s);
 	if (n)
 		sr_log(SR_LOG_WARN, s->device->name,
 		       "%s: %s: %u of %u running rings (%s) have unfinished requests after %u ms; "
 		       "%s",
-		       s->peer, s->awaited_for, n, sr_vu_queues_running(s), rings,
-		       s->config.drain_ms,
+		       s->peer, s->awaited_for, n, sr_vu_queues_running(s), rings, s->limit_ms,
 		       awaits_nobody(s) ? "abandoned"
 					: "they cannot be abandoned, memory and rings stay "
 					  "until they are finished");
@@ -173,7 +173,7 @@ static void limit_passed(void *ctx)
 		return;
 	sr_error_set(&s->error, -ETIMEDOUT,
 		     "%s: ring %s: requests that can neither be finished in %u ms nor abandoned",
-		     s->awaited_for, rings, s->config.drain_ms);
+		     s->awaited_for, rings, s->limit_ms);
 	sr_session_fail_parked(s);
 }
 
@@ -181,6 +181,17 @@ bool sr_session_drain_init(struct sr_session *s)
 {
 	s->limit = sr_timer_create(s->config.control, limit_passed, s);
 	return s->limit;
+}
+
+/* Rings are mostly stopped one by one, by a front-end that stands still meanwhile: a disk that has
+ * just used up its time does not get it again for each of them. */
+static unsigned limit_of(const struct sr_session *s)
+{
+	unsigned ms = s->config.drain_ms;
+
+	if (s->ending || !s->late_at || sr_now_ns() - s->late_at >= ms * MS)
+		return ms;
+	return sr_max(ms / 10, 1u);
 }
 
 static void drain_all(struct sr_session *s)
@@ -198,9 +209,11 @@ bool sr_session_await(struct sr_session *s, struct sr_vu_queue *q, const char *w
 	s->awaited_for = what;
 	drain_all(s);
 	s->then = awaits_nobody(s) ? NULL : then;
-	if (s->then)
-		sr_timer_set(s->limit, s->config.drain_ms * MS);
-	return !s->then;
+	if (!s->then)
+		return true;
+	s->limit_ms = limit_of(s);
+	sr_timer_set(s->limit, s->limit_ms * MS);
+	return false;
 }
 
 void sr_session_drain_now(struct sr_session *s)

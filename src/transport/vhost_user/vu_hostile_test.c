@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Front-ends that break the protocol: their session ends, nothing else does, and nothing of it
  * is left. rig_expect_closed and rig_hangup count file descriptors and mappings. */
-#include "vu_rig.h"
+#include "vu_slow.h"
 
 #include "channel.h"
 
@@ -457,6 +457,11 @@ static void random_messages_leave_nothing_behind(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+/* Over a device whose requests take time. */
+#define LATE(name)                                                       \
+	{                                                                \
+#name ", late", name, rig_setup_auto, rig_teardown, NULL \
+	}
 
 int main(void)
 {
@@ -481,6 +486,8 @@ int main(void)
 		TEST(a_front_end_that_reads_no_replies_is_given_up),
 		TEST(the_kick_before_everything_else_does_nothing),
 		TEST(random_messages_leave_nothing_behind),
+		LATE(the_same_message_a_thousand_times_keeps_fds_constant),
+		LATE(random_messages_leave_nothing_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
