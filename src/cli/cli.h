@@ -15,6 +15,8 @@ enum {
 int sr_cli_switch(int argc, char **argv);
 int sr_cli_serve(int argc, char **argv);
 int sr_cli_ctl(int argc, char **argv);
+int sr_cli_blk(int argc, char **argv);
+int sr_cli_scsi(int argc, char **argv);
 int sr_cli_bench(int argc, char **argv);
 
 /* Runs a daemon in the foreground until it is told to end. */

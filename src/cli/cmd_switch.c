@@ -57,18 +57,16 @@ static void fill_options(void)
 static void add_port(struct sr_config *c, const char *spec, struct argp_state *state)
 {
 	struct sr_port_config p;
+	struct sr_clash clash;
 	struct sr_error e;
-	unsigned key;
-	int clash;
 
-	if (sr_port_config_parse(spec, &p, &e))
+	if (sr_kind_parse(&sr_port_kind, spec, &p, &e))
 		argp_error(state, "--port %s", e.text);
-	if (sr_config_add_port(c, &p, &e))
+	if (sr_config_add(c, SR_PORTS, &p, &e))
 		argp_error(state, "--port '%s': %s", spec, e.text);
-	clash = sr_config_clash(c, &key);
-	if (clash >= 0)
-		argp_error(state, "--port '%s': key '%s': port %s has this already", spec,
-			   sr_port_keys[key].name, c->ports[clash].name);
+	if (sr_config_check_last(c, SR_PORTS, &clash))
+		argp_error(state, "--port '%s': key '%s': %s", spec,
+			   sr_port_kind.keys[clash.key].name, clash.text);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -14,18 +14,23 @@ static const struct command {
 } commands[] = {
 	{ "switch", sr_cli_switch },
 	{ "serve", sr_cli_serve },
+	{ "blk", sr_cli_blk },
+	{ "scsi", sr_cli_scsi },
 	{ "ctl", sr_cli_ctl },
 	{ "bench", sr_cli_bench },
 };
 
 static const char doc[] =
-	"Slipring connects virtual machines, containers and the host with a fast virtual switch: "
-	"virtio network devices over vhost-user, without root, hugepages or kernel modules."
+	"Slipring gives virtual machines and containers their network and their disks: a fast "
+	"virtual switch, block devices and SCSI hosts, as virtio devices over vhost-user, without "
+	"root, hugepages or kernel modules."
 	"\v"
 	"Commands:\n"
 	"  switch   run a switch; its ports are named on the command line\n"
-	"  serve    run a switch described by a YAML file\n"
-	"  ctl      look into a running switch and change it\n"
+	"  serve    run a switch and disks described by a YAML file\n"
+	"  blk      serve one disk to one guest\n"
+	"  scsi     serve a SCSI host with disks to one guest\n"
+	"  ctl      look into a running daemon and change it\n"
 	"  bench    measure a vhost-user back-end: network, disk or SCSI host\n"
 	"  help     explain the program, or a COMMAND that follows\n"
 	"  version  print the version\n"
@@ -38,7 +43,11 @@ static const char doc[] =
 	"  -chardev socket,id=c,path=/tmp/a.sock \\\n"
 	"  -netdev vhost-user,id=n,chardev=c -device virtio-net-pci,netdev=n\n"
 	"\n"
-	"What goes on in there:\n"
+	"A disk for one of them, which gets the memory as above:\n"
+	"  slipring blk --socket-path=/tmp/d.sock --blk-file=disk.img\n"
+	"  -chardev socket,id=d,path=/tmp/d.sock -device vhost-user-blk-pci,chardev=d\n"
+	"\n"
+	"What goes on in the switch:\n"
 	"  slipring ctl ports\n"
 	"\n"
 	"Each command explains itself: slipring COMMAND --help. The manual: man slipring.";

@@ -33,7 +33,7 @@ int sr_cli_run(const struct sr_config *c)
 		fprintf(stderr, "slipring: %s\n", e.text);
 		return SR_EXIT_FAILED;
 	}
-	if (!c->nports)
+	if (!c->lists[SR_PORTS].n && !c->lists[SR_BLKS].n && !c->lists[SR_SCSIS].n)
 		sr_log(SR_LOG_INFO, "slipring", "no ports yet: slipring ctl add brings them");
 	err = sr_daemon_run(d, &e);
 	if (err)

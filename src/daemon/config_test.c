@@ -32,6 +32,11 @@ static void accepted(const char *yaml, struct sr_config *c)
 		fail_msg("%s", e.text);
 }
 
+static const struct sr_port_config *port(const struct sr_config *c, unsigned i)
+{
+	return sr_config_item(c, SR_PORTS, i);
+}
+
 static void a_full_file_fills_every_field(void **state)
 {
 	static const char yaml[] = "# a comment\n"
@@ -69,10 +74,10 @@ static void a_full_file_fills_every_field(void **state)
 	assert_int_equal(c.mac_limit, 100);
 	assert_int_equal(c.age_s, 20);
 	assert_int_equal(c.wait_us, 30);
-	assert_int_equal(c.nports, 2);
-	assert_string_equal(c.ports[0].name, "a");
-	assert_int_equal(c.ports[0].permissions, 0666);
-	assert_string_equal(c.ports[1].interface, "t0");
+	assert_int_equal(c.lists[SR_PORTS].n, 2);
+	assert_string_equal(port(&c, 0)->name, "a");
+	assert_int_equal(port(&c, 0)->permissions, 0666);
+	assert_string_equal(port(&c, 1)->interface, "t0");
 	sr_config_finish(&c);
 }
 
@@ -86,7 +91,7 @@ static void a_small_file_gets_defaults(void **state)
 	assert_int_equal(c.poll_us, 50);
 	assert_int_equal(c.log, SR_LOG_INFO);
 	assert_string_equal(c.control, "");
-	assert_int_equal(c.nports, 0);
+	assert_int_equal(c.lists[SR_PORTS].n, 0);
 	sr_config_finish(&c);
 	accepted("cpus: [4, 5]\n", &c);
 	assert_int_equal(c.threads, 2);
@@ -135,7 +140,7 @@ static void an_unknown_key_is_told_the_known_ones(void **state)
 	(void)state;
 	refused("threads: 1\nthread: 2\n",
 		"f.yaml:2: key 'thread': unknown, expected one of threads, cpus, poll-us, log, "
-		"control, switch, ports");
+		"control, switch, ports, disks, blk, scsi");
 	refused("control:\n  path: /x\n",
 		"f.yaml:2: key 'control.path': unknown, expected one of socket, permissions, "
 		"group");
@@ -158,7 +163,7 @@ static void a_wrong_shape_is_named_with_its_line(void **state)
 	refused("control: /run/x\n",
 		"f.yaml:1: key 'control': expected a mapping of keys to values");
 	refused("hello\n", "f.yaml:1: expected a mapping of keys to values");
-	refused("", "f.yaml:1: is empty, expected settings and ports");
+	refused("", "f.yaml:1: is empty, expected settings, ports, disks or devices");
 	refused("threads: 1\nlog: info\nthreads: 2\n", "f.yaml:3: key 'threads': given twice");
 	refused("threads: 1\n---\nthreads: 2\n", "f.yaml:3: a second document, expected one");
 	refused("log: &x info\ncontrol:\n  group: *x\n",

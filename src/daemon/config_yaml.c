@@ -21,8 +21,9 @@
 #define PATH_TEXT 256
 #define KEY_TEXT  64
 
-struct raw_port {
-	char *values[SR_PORT_KEYS];
+/* One of any kind; the schema of each kind uses the first so many values. */
+struct raw_item {
+	char *values[SR_KEYS_MAX];
 };
 
 /* One place for each setting in each section; the schema uses the right ones. */
@@ -34,16 +35,19 @@ struct raw {
 	struct raw_settings top, control, sw;
 	char **cpus;
 	unsigned cpus_count;
-	struct raw_port *ports;
-	unsigned ports_count;
+	struct raw_list {
+		struct raw_item *items;
+		unsigned n;
+	} lists[SR_KINDS];
 };
 
 /* Filled by schema_make: the same tables as everywhere, in libcyaml's form. */
 struct schema {
-	cyaml_schema_field_t port[SR_PORT_KEYS + 1];
+	cyaml_schema_field_t items[SR_KINDS][SR_KEYS_MAX + 2];
+	cyaml_schema_value_t item_values[SR_KINDS];
 	cyaml_schema_field_t control[SR_SETTINGS + 1], sw[SR_SETTINGS + 1];
-	cyaml_schema_field_t top[SR_SETTINGS + 4];
-	cyaml_schema_value_t port_value, cpu_value, top_value;
+	cyaml_schema_field_t top[SR_SETTINGS + 3 + SR_KINDS];
+	cyaml_schema_value_t cpu_value, top_value;
 };
 
 static cyaml_schema_field_t text_field(const char *key, size_t offset)
@@ -74,17 +78,36 @@ static unsigned section_make(cyaml_schema_field_t *to, const char *section)
 	return n;
 }
 
+/* The units of a SCSI host may be texts or mappings, which libcyaml cannot say: they are
+ * left to take_luns. */
+static void list_make(struct schema *s, enum sr_kind_id id, cyaml_schema_field_t *to)
+{
+	const struct sr_kind *k = sr_kinds[id];
+	cyaml_schema_field_t *items = s->items[id];
+
+	for (unsigned i = 0; i < k->n; i++)
+		items[i] = text_field(k->keys[i].name, i * sizeof(char *));
+	if (k->sub)
+		items[k->n] = (cyaml_schema_field_t)CYAML_FIELD_IGNORE(k->sub, CYAML_FLAG_OPTIONAL);
+	s->item_values[id] = (cyaml_schema_value_t){ CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT,
+									 struct raw_item, items) };
+	*to = (cyaml_schema_field_t){
+		.key = k->list,
+		.data_offset = (uint32_t)offsetof(struct raw, lists[id].items),
+		.count_offset = (uint32_t)offsetof(struct raw, lists[id].n),
+		.count_size = sizeof(unsigned),
+		.value = { CYAML_VALUE_SEQUENCE(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+						struct raw_item, &s->item_values[id], 0, k->max) },
+	};
+}
+
 static void schema_make(struct schema *s)
 {
 	unsigned n;
 
 	memset(s, 0, sizeof(*s));
-	for (unsigned i = 0; i < SR_PORT_KEYS; i++)
-		s->port[i] = text_field(sr_port_keys[i].name, i * sizeof(char *));
 	section_make(s->control, "control");
 	section_make(s->sw, "switch");
-	s->port_value = (cyaml_schema_value_t){ CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT,
-								    struct raw_port, s->port) };
 	s->cpu_value = (cyaml_schema_value_t){ CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 0,
 								  CYAML_UNLIMITED) };
 	n = section_make(s->top, NULL);
@@ -95,9 +118,8 @@ static void schema_make(struct schema *s)
 	s->top[n++] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
 		"cpus", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, cpus, &s->cpu_value,
 		0, SR_CPUS_MAX);
-	s->top[n++] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
-		"ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, ports,
-		&s->port_value, 0, SR_PORTS_MAX);
+	for (unsigned k = 0; k < SR_LUNS; k++)
+		list_make(s, (enum sr_kind_id)k, &s->top[n++]);
 	s->top_value = (cyaml_schema_value_t){ CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw,
 								   s->top) };
 }
@@ -161,34 +183,54 @@ static int refuse_at(const struct place *at, const char *path, const char *text)
 	return sr_error_set(at->e, -EINVAL, "%s:%u: key '%s': %s", at->file, line, path, text);
 }
 
-/* The keys that may stand where `path` is. */
-static void list_keys(const struct place *at, const char *path, char *to, size_t size)
+static void append(char *to, size_t size, const char *word)
+{
+	size_t used = strlen(to);
+
+	snprintf(to + used, size - used, "%s%s", used ? ", " : "", word);
+}
+
+/* Of an item of a list, whose path is "ports[1]". */
+static void list_item_keys(const struct place *at, const struct sr_kind *k, const char *path,
+			   char *to, size_t size)
 {
 	char type_path[PATH_TEXT + 8];
 
+	snprintf(type_path, sizeof(type_path), "%.*s.type", (int)strcspn(path, "]") + 1, path);
+	sr_kind_keys(k, k->types ? sr_yaml_marks_value(at->marks, type_path) : NULL, to, size);
+	if (k->sub)
+		append(to, size, k->sub);
+}
+
+/* The keys that may stand where `path` is. */
+static void list_keys(const struct place *at, const char *path, char *to, size_t size)
+{
 	to[0] = '\0';
-	if (!strncmp(path, "ports[", 6)) {
-		snprintf(type_path, sizeof(type_path), "%.*s.type", (int)strcspn(path, "]") + 1,
-			 path);
-		sr_port_keys_list(sr_yaml_marks_value(at->marks, type_path), to, size);
-		return;
+	for (unsigned k = 0; k < SR_LUNS; k++) {
+		size_t len = strlen(sr_kinds[k]->list);
+
+		if (!strncmp(path, sr_kinds[k]->list, len) && path[len] == '[') {
+			list_item_keys(at, sr_kinds[k], path, to, size);
+			return;
+		}
 	}
 	for (unsigned i = 0; i < SR_SETTINGS; i++) {
 		const char *own = sr_settings[i].section;
-		size_t used = strlen(to);
 
 		if (own ? !strcmp(own, path) : !*path)
-			snprintf(to + used, size - used, "%s%s", used ? ", " : "",
-				 sr_settings[i].name);
+			append(to, size, sr_settings[i].name);
 	}
-	if (!*path)
-		snprintf(to + strlen(to), size - strlen(to), ", control, switch, ports");
+	if (*path)
+		return;
+	append(to, size, "control, switch");
+	for (unsigned k = 0; k < SR_LUNS; k++)
+		append(to, size, sr_kinds[k]->list);
 }
 
 static int refuse_shape(const struct place *at, enum cyaml_err err, const struct complaint *c)
 {
 	static const char unexpected[] = "Unexpected key: ", seen[] = "Mapping field already seen";
-	char list[256], text[SR_FAULT_TEXT], path[PATH_TEXT + KEY_TEXT + 2];
+	char list[400], text[SR_FAULT_TEXT], path[PATH_TEXT + KEY_TEXT + 2];
 
 	if (!strncmp(c->reason, unexpected, sizeof(unexpected) - 1)) {
 		snprintf(path, sizeof(path), "%s%s%.64s", c->path, *c->path ? "." : "",
@@ -252,40 +294,124 @@ static int take_settings(const struct raw *r, struct sr_config *c, const struct 
 	return 0;
 }
 
-static int take_port(const struct raw_port *r, unsigned i, struct sr_config *c,
+static int refuse_clash(const struct sr_config *c, const struct sr_clash *clash,
+			const struct place *at)
+{
+	char path[PATH_TEXT];
+
+	sr_config_path(c, clash->kind, clash->i, clash->key, path, sizeof(path));
+	return refuse_at(at, path, clash->text);
+}
+
+/* Judges and adds one; `path` is its own, as "ports[1]". */
+static int take_item(const char *const *values, enum sr_kind_id id, const char *path,
+		     struct sr_conf_lun *lun, struct sr_config *c, const struct place *at)
+{
+	const struct sr_kind *kind = sr_kinds[id];
+	char item[SR_ITEM_MAX] __attribute__((aligned(8))), key_path[PATH_TEXT];
+	struct sr_fault fault;
+	struct sr_clash clash;
+
+	if (sr_kind_make(kind, values, item, &fault)) {
+		snprintf(key_path, sizeof(key_path), "%.150s.%s", path, kind->keys[fault.key].name);
+		return refuse_at(at, key_path, fault.text);
+	}
+	if (lun) {
+		struct sr_conf_lun *made = (void *)item;
+
+		made->scsi = lun->scsi;
+		made->nth = lun->nth;
+	}
+	if (sr_config_add(c, id, item, at->e))
+		return at->e ? at->e->code : -ENOMEM;
+	return sr_config_check_last(c, id, &clash) ? refuse_clash(c, &clash, at) : 0;
+}
+
+/* "0:0=d0,serial=x" */
+static int take_lun_text(const char *spec, const char *path, struct sr_conf_lun *lun,
+			 struct sr_config *c, const struct place *at)
+{
+	const char *values[SR_KEYS_MAX] = { NULL };
+	char copy[SR_SPEC_MAX];
+	struct sr_error why;
+
+	if (sr_conf_lun_split(spec, copy, values, &why))
+		return refuse_at(at, path, why.text);
+	return take_item(values, SR_LUNS, path, lun, c, at);
+}
+
+/* {target: 0, lun: 0, disk: d0} */
+static int take_lun_mapping(const char *path, struct sr_conf_lun *lun, struct sr_config *c,
+			    const struct place *at)
+{
+	const char *values[SR_KEYS_MAX] = { NULL }, *key;
+	char key_path[PATH_TEXT], text[SR_FAULT_TEXT] = "unknown, expected one of ";
+
+	for (unsigned i = 0; (key = sr_yaml_marks_key(at->marks, path, i)); i++) {
+		int k = sr_key_find(sr_lun_kind.keys, sr_lun_kind.n, key);
+
+		snprintf(key_path, sizeof(key_path), "%.150s.%.64s", path, key);
+		if (k < 0) {
+			sr_kind_keys(&sr_lun_kind, NULL, text + strlen(text), 200);
+			return refuse_at(at, key_path, text);
+		}
+		if (values[k])
+			return refuse_at(at, key_path, "given twice");
+		values[k] = sr_yaml_marks_value(at->marks, key_path);
+		if (!values[k])
+			return refuse_at(at, key_path, "got a list or mapping, expected one value");
+	}
+	return take_item(values, SR_LUNS, path, lun, c, at);
+}
+
+static int take_luns(unsigned scsi, struct sr_config *c, const struct place *at)
+{
+	struct sr_conf_lun lun = { .scsi = scsi };
+	char path[PATH_TEXT];
+	int n, err = 0;
+
+	snprintf(path, sizeof(path), "scsi[%u].luns", scsi);
+	n = sr_yaml_marks_count(at->marks, path);
+	if (n == -EINVAL)
+		return refuse_at(at, path, "expected a list");
+	for (; !err && (int)lun.nth < n; lun.nth++) {
+		const char *spec;
+
+		snprintf(path, sizeof(path), "scsi[%u].luns[%u]", scsi, lun.nth);
+		spec = sr_yaml_marks_value(at->marks, path);
+		err = spec ? take_lun_text(spec, path, &lun, c, at)
+			   : take_lun_mapping(path, &lun, c, at);
+	}
+	return err;
+}
+
+static int take_list(const struct raw_list *l, enum sr_kind_id id, struct sr_config *c,
 		     const struct place *at)
 {
-	const char *values[SR_PORT_KEYS];
-	char path[PATH_TEXT], text[SR_FAULT_TEXT];
-	struct sr_port_config p;
-	struct sr_fault fault;
-	unsigned key;
-	int clash;
+	int err = 0;
 
-	for (unsigned k = 0; k < SR_PORT_KEYS; k++)
-		values[k] = r->values[k];
-	if (sr_port_config_make(values, &p, &fault)) {
-		snprintf(path, sizeof(path), "ports[%u].%s", i, sr_port_keys[fault.key].name);
-		return refuse_at(at, path, fault.text);
+	for (unsigned i = 0; !err && i < l->n; i++) {
+		const char *values[SR_KEYS_MAX];
+		char path[PATH_TEXT];
+
+		for (unsigned k = 0; k < SR_KEYS_MAX; k++)
+			values[k] = l->items[i].values[k];
+		snprintf(path, sizeof(path), "%s[%u]", sr_kinds[id]->list, i);
+		err = take_item(values, id, path, NULL, c, at);
+		if (!err && sr_kinds[id]->sub)
+			err = take_luns(i, c, at);
 	}
-	if (sr_config_add_port(c, &p, at->e))
-		return at->e ? at->e->code : -ENOMEM;
-	clash = sr_config_clash(c, &key);
-	if (clash < 0)
-		return 0;
-	snprintf(path, sizeof(path), "ports[%d].%s", clash, sr_port_keys[key].name);
-	snprintf(text, sizeof(text), "got '%s', which ports[%d] on line %u has already",
-		 (const char *)&p + sr_port_keys[key].offset, clash,
-		 sr_yaml_marks_line(at->marks, path));
-	snprintf(path, sizeof(path), "ports[%u].%s", i, sr_port_keys[key].name);
-	return refuse_at(at, path, text);
+	return err;
 }
 
 static int settle(struct sr_config *c, const struct place *at)
 {
 	struct sr_fault fault;
+	struct sr_clash clash;
 	char path[KEY_TEXT];
 
+	if (sr_config_check_disks(c, &clash))
+		return refuse_clash(c, &clash, at);
 	if (!sr_config_settle(c, &fault))
 		return 0;
 	sr_setting_path((unsigned)fault.key, path, sizeof(path));
@@ -296,8 +422,8 @@ static int take_all(const struct raw *r, struct sr_config *c, const struct place
 {
 	int err = take_settings(r, c, at);
 
-	for (unsigned i = 0; !err && i < r->ports_count; i++)
-		err = take_port(&r->ports[i], i, c, at);
+	for (unsigned k = 0; !err && k < SR_LUNS; k++)
+		err = take_list(&r->lists[k], (enum sr_kind_id)k, c, at);
 	return err ? err : settle(c, at);
 }
 
@@ -320,7 +446,7 @@ static int load_marked(const struct place *at, const char *text, size_t len, str
 	if (err != CYAML_OK)
 		return refuse_shape(at, err, &complaint);
 	if (!raw)
-		return refuse_at(at, "", "is empty, expected settings and ports");
+		return refuse_at(at, "", "is empty, expected settings, ports, disks or devices");
 	ret = take_all(raw, c, at);
 	cyaml_free(&cfg, &schema.top_value, raw, 0);
 	return ret;
@@ -337,9 +463,9 @@ int sr_config_load_text(const char *path, const char *text, size_t len, struct s
 	sr_config_init(c);
 	if (!marks)
 		return sr_error_set(e, inner.code, "%s:%.400s", path, inner.text);
-	err = load_marked(&at, text, len, c);
 	c->file = path;
 	c->marks = marks;
+	err = load_marked(&at, text, len, c);
 	if (err)
 		sr_config_finish(c);
 	return err;

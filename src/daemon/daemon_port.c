@@ -49,7 +49,7 @@ static int tap_failed(const struct sr_daemon_port *p, const struct sr_error *why
 {
 	bool denied = why->code == -EACCES || why->code == -EPERM;
 	const char *text = why->text, *advice = "";
-	char own[SR_PORT_NAME_MAX + 8];
+	char own[SR_NAME_MAX + 8];
 
 	snprintf(own, sizeof(own), "tap %s: ", p->config.name);
 	if (!strncmp(text, own, strlen(own)))
@@ -109,7 +109,7 @@ static int check_group(const struct sr_daemon_port *p, struct sr_error *e)
 
 static int key_index(const char *name)
 {
-	return sr_key_find(sr_port_keys, SR_PORT_KEYS, name);
+	return sr_kind_key(&sr_port_kind, name);
 }
 
 static void log_start(const struct sr_daemon_port *p)

@@ -7,22 +7,13 @@
 #define SR_DAEMON_PORT_H
 
 #include "config.h"
+#include "daemon_site.h"
 
 #include <slipring/net.h>
 #include <slipring/switch.h>
 #include <slipring/tap.h>
 
 struct sr_daemon_port;
-
-/* What a port is built into; outlives it. */
-struct sr_daemon_site {
-	struct sr_switch *sw;
-	struct sr_loop *control;
-	struct sr_loop *workers[SR_THREADS_MAX];
-	unsigned nworkers;
-	/* A session of a port has begun or ended. */
-	void (*changed)(struct sr_daemon_site *site);
-};
 
 struct sr_daemon_port {
 	struct sr_daemon_port *next;

@@ -20,9 +20,10 @@ enum {
 	SR_RPC_PARAMS = -32602,
 	SR_RPC_INTERNAL = -32603,
 	SR_RPC_FAILED = -32000,	 /* tried, and the system said no: the text says why */
-	SR_RPC_NO_PORT = -32001, /* no port of that name */
+	SR_RPC_NO_SUCH = -32001, /* no port, disk or device of that name */
 	SR_RPC_EXISTS = -32002,	 /* that name is taken */
 	SR_RPC_TOO_BIG = -32003, /* message or batch over its limit */
+	SR_RPC_IN_USE = -32004,	 /* others need it: the text names them */
 };
 
 struct sr_rpc_error {

@@ -45,6 +45,51 @@ static int store_number(const struct sr_key *k, void *to, const char *text, stru
 	return 0;
 }
 
+/* Digits and at most one letter of K, M, G or T, powers of 1024. */
+static int store_size(const struct sr_key *k, void *to, const char *text, struct sr_fault *fault)
+{
+	static const char units[] = "KMGT";
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text[digits] ? strchr(units, text[digits]) : NULL;
+	unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+	uint64_t v = digits && digits < 19 ? strtoull(text, NULL, 10) : UINT64_MAX;
+	char expected[64];
+
+	if (v == UINT64_MAX || text[digits + (unit ? 1 : 0)] || v > (uint64_t)INT64_MAX >> shift ||
+	    v << shift < k->min) {
+		snprintf(expected, sizeof(expected), "bytes%s such as 4096, 64K, 20M, 10G or 1T",
+			 k->min ? ", more than 0," : "");
+		return refuse(fault, text, expected);
+	}
+	*(uint64_t *)to = v << shift;
+	return 0;
+}
+
+static int store_bool(void *to, const char *text, struct sr_fault *fault)
+{
+	static const char *const words[] = { "off", "on", "false", "true", "no", "yes" };
+
+	for (unsigned i = 0; i < SR_ARRAY_LEN(words); i++) {
+		if (!strcmp(words[i], text)) {
+			*(bool *)to = i & 1;
+			return 0;
+		}
+	}
+	return refuse(fault, text, "on or off");
+}
+
+static int store_share(void *to, const char *text, struct sr_fault *fault)
+{
+	bool plain = *text && strspn(text, "0123456789.") == strlen(text) && strlen(text) < 20;
+	char *end = NULL;
+	double v = plain ? strtod(text, &end) : -1;
+
+	if (!plain || *end || v > 1)
+		return refuse(fault, text, "a share from 0 to 1 such as 0.05");
+	*(double *)to = v;
+	return 0;
+}
+
 static int store_octal(void *to, const char *text, struct sr_fault *fault)
 {
 	int64_t v = number(text, 8, 0777);
@@ -55,20 +100,28 @@ static int store_octal(void *to, const char *text, struct sr_fault *fault)
 	return 0;
 }
 
+void sr_words_list(const char *const *words, const char *after, char *to, size_t size)
+{
+	to[0] = '\0';
+	for (unsigned i = 0; words[i]; i++) {
+		size_t used = strlen(to);
+		const char *comma = !i ? "" : words[i + 1] ? ", " : " or ";
+
+		snprintf(to + used, size - used, "%s%s%s", comma, words[i], after);
+	}
+}
+
 static int store_word(const struct sr_key *k, void *to, const char *text, struct sr_fault *fault)
 {
-	char expected[128] = "";
+	char expected[128];
 
 	for (unsigned i = 0; k->words[i]; i++) {
 		if (!strcmp(k->words[i], text)) {
 			*(unsigned *)to = i;
 			return 0;
 		}
-		size_t used = strlen(expected);
-		const char *comma = !i ? "" : k->words[i + 1] ? ", " : " or ";
-
-		snprintf(expected + used, sizeof(expected) - used, "%s%s", comma, k->words[i]);
 	}
+	sr_words_list(k->words, "", expected, sizeof(expected));
 	return refuse(fault, text, expected);
 }
 
@@ -175,6 +228,12 @@ int sr_key_store(const struct sr_key *k, void *to, const char *text, struct sr_f
 	case SR_KEY_U16:
 	case SR_KEY_U32:
 		return store_number(k, at, text, fault);
+	case SR_KEY_SIZE:
+		return store_size(k, at, text, fault);
+	case SR_KEY_BOOL:
+		return store_bool(at, text, fault);
+	case SR_KEY_SHARE:
+		return store_share(at, text, fault);
 	case SR_KEY_OCTAL:
 		return store_octal(at, text, fault);
 	case SR_KEY_WORD:

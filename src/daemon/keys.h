@@ -14,6 +14,9 @@
 enum sr_key_kind {
 	SR_KEY_U16,	/* number from min to max into uint16_t */
 	SR_KEY_U32,	/* the same into uint32_t */
+	SR_KEY_SIZE,	/* bytes, such as 4096, 64K or 10G, from min on, into uint64_t */
+	SR_KEY_BOOL,	/* on, off, true, false, yes or no into bool */
+	SR_KEY_SHARE,	/* 0 to 1, such as 0.05, into double */
 	SR_KEY_OCTAL,	/* permission bits into unsigned, written as 0660 */
 	SR_KEY_WORD,	/* one of `words` into unsigned: its index */
 	SR_KEY_NAME,	/* text for log lines and tables: letters, digits and . _ : @ + - */
@@ -44,7 +47,7 @@ struct sr_key {
 	const char *help;
 };
 
-#define SR_FAULT_TEXT 400
+#define SR_FAULT_TEXT 480
 
 /* What is wrong with one value; its owner knows how that value's place is called. */
 struct sr_fault {
@@ -57,5 +60,8 @@ int sr_key_store(const struct sr_key *k, void *to, const char *text, struct sr_f
 
 /* Where `name` is in the table, or -1. */
 int sr_key_find(const struct sr_key *keys, unsigned n, const char *name);
+
+/* "a, b or c", with `after` behind each. */
+void sr_words_list(const char *const *words, const char *after, char *to, size_t size);
 
 #endif

@@ -2,36 +2,13 @@
 #include "methods.h"
 #include "base.h"
 #include "daemon.h"
+#include "params.h"
 #include "port_report.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static json_t *from_error(struct sr_rpc_error *to, const struct sr_error *e)
-{
-	return sr_rpc_fail(to, SR_RPC_FAILED, "%s", e->text);
-}
-
-static void wrong_type(struct sr_rpc_error *to, const char *key, const json_t *got)
-{
-	char *text = got ? json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-
-	sr_rpc_fail(to, SR_RPC_PARAMS, "key '%s': %s%.100s, expected a string", key,
-		    got ? "got " : "missing", text ? text : "");
-	free(text);
-}
-
-static const char *text_param(const json_t *params, const char *key, struct sr_rpc_error *e)
-{
-	const json_t *v = json_object_get(params, key);
-
-	if (json_is_string(v))
-		return json_string_value(v);
-	wrong_type(e, key, v);
-	return NULL;
-}
 
 /* "a, b, c", cut where it gets long. */
 static void list_ports(struct sr_daemon *d, char *to, size_t size)
@@ -51,14 +28,14 @@ static void list_ports(struct sr_daemon *d, char *to, size_t size)
 static struct sr_daemon_port *port_param(struct sr_daemon *d, const json_t *params,
 					 struct sr_rpc_error *e)
 {
-	const char *name = text_param(params, "name", e);
+	const char *name = sr_params_text(params, "name", e);
 	struct sr_daemon_port *p = name ? sr_daemon_port_find(d, name) : NULL;
 	char list[256];
 
 	if (!name || p)
 		return p;
 	list_ports(d, list, sizeof(list));
-	sr_rpc_fail(e, SR_RPC_NO_PORT, "no port named '%.64s', %s%s", name,
+	sr_rpc_fail(e, SR_RPC_NO_SUCH, "no port named '%.64s', %s%s", name,
 		    *list ? "expected one of " : "there are none", list);
 	return NULL;
 }
@@ -93,48 +70,18 @@ static json_t *port_show(void *ctx, const json_t *params, struct sr_rpc_error *e
 	return p ? sr_port_report_long(p) : NULL;
 }
 
-/* Values may be strings or, for numbers, JSON integers. */
-static int port_values(const json_t *params, const char *values[SR_PORT_KEYS],
-		       char numbers[SR_PORT_KEYS][24], struct sr_rpc_error *e)
-{
-	for (unsigned i = 0; i < SR_PORT_KEYS; i++) {
-		const struct sr_key *k = &sr_port_keys[i];
-		const json_t *v = json_object_get(params, k->name);
-
-		values[i] = json_string_value(v);
-		if (!v || values[i])
-			continue;
-		/* 660 would be a decimal number in JSON, and no permissions. */
-		if (!json_is_integer(v) || k->kind == SR_KEY_OCTAL) {
-			wrong_type(e, k->name, v);
-			return -EINVAL;
-		}
-		snprintf(numbers[i], sizeof(numbers[i]), "%lld", (long long)json_integer_value(v));
-		values[i] = numbers[i];
-	}
-	return 0;
-}
-
 static json_t *port_add(void *ctx, const json_t *params, struct sr_rpc_error *e)
 {
-	const char *values[SR_PORT_KEYS];
-	char numbers[SR_PORT_KEYS][24];
 	struct sr_port_config c;
-	struct sr_fault fault;
 	struct sr_error err;
 	int key;
 
-	if (port_values(params, values, numbers, e))
+	if (sr_params_make(SR_PORTS, params, &c, e))
 		return NULL;
-	if (sr_port_config_make(values, &c, &fault))
-		return sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': %s", sr_port_keys[fault.key].name,
-				   fault.text);
 	if (sr_daemon_port_find(ctx, c.name))
 		return sr_rpc_fail(e, SR_RPC_EXISTS, "a port named %s is there already", c.name);
 	if (sr_daemon_port_add(ctx, &c, &key, &err))
-		return key < 0 ? sr_rpc_fail(e, SR_RPC_FAILED, "port %s: %s", c.name, err.text)
-			       : sr_rpc_fail(e, SR_RPC_FAILED, "port %s: key '%s': %s", c.name,
-					     sr_port_keys[key].name, err.text);
+		return sr_params_blame(SR_PORTS, c.name, key, &err, e);
 	return sr_port_report_long(sr_daemon_port_find(ctx, c.name));
 }
 
@@ -146,14 +93,14 @@ static json_t *port_remove(void *ctx, const json_t *params, struct sr_rpc_error 
 	if (!p)
 		return NULL;
 	if (sr_daemon_port_remove(ctx, p->config.name, &err))
-		return from_error(e, &err);
+		return sr_params_failed(e, &err);
 	return json_object();
 }
 
 static json_t *port_set(void *ctx, const json_t *params, struct sr_rpc_error *e)
 {
 	struct sr_daemon_port *p = port_param(ctx, params, e);
-	const char *link = p ? text_param(params, "link", e) : NULL;
+	const char *link = p ? sr_params_text(params, "link", e) : NULL;
 	struct sr_error err;
 
 	if (!link)
@@ -162,7 +109,7 @@ static json_t *port_set(void *ctx, const json_t *params, struct sr_rpc_error *e)
 		return sr_rpc_fail(e, SR_RPC_PARAMS, "key 'link': got '%.64s', expected up or down",
 				   link);
 	if (sr_daemon_port_set_link(p, !strcmp(link, "up"), &err))
-		return from_error(e, &err);
+		return sr_params_failed(e, &err);
 	return sr_port_report_long(p);
 }
 
@@ -192,7 +139,7 @@ static json_t *fdb_list(void *ctx, const json_t *params, struct sr_rpc_error *e)
 
 static json_t *log_level(void *ctx, const json_t *params, struct sr_rpc_error *e)
 {
-	const char *name = text_param(params, "level", e);
+	const char *name = sr_params_text(params, "level", e);
 	int level = name ? sr_log_level_parse(name) : -EINVAL;
 
 	(void)ctx;
@@ -212,22 +159,25 @@ static json_t *log_level(void *ctx, const json_t *params, struct sr_rpc_error *e
 static const char *const name_keys[] = { "name", NULL };
 static const char *const set_keys[] = { "name", "link", NULL };
 static const char *const level_keys[] = { "level", NULL };
-static const char *port_keys[SR_PORT_KEYS + 1];
 
 static const struct sr_rpc_method methods[] = {
 	{ "version", version, NULL },
 	{ "port.list", port_list, NULL },
 	{ "port.show", port_show, name_keys },
-	{ "port.add", port_add, port_keys },
+	{ "port.add", port_add, sr_params_keys[SR_PORTS] },
 	{ "port.remove", port_remove, name_keys },
 	{ "port.set", port_set, set_keys },
 	{ "fdb.list", fdb_list, NULL },
 	{ "log.level", log_level, level_keys },
 };
 
+/* Both tables in one. */
+static struct sr_rpc_method all[SR_ARRAY_LEN(methods) + SR_STORAGE_METHODS];
+
 struct sr_rpc sr_methods(struct sr_daemon *d)
 {
-	for (unsigned i = 0; i < SR_PORT_KEYS; i++)
-		port_keys[i] = sr_port_keys[i].name;
-	return (struct sr_rpc){ .methods = methods, .n = SR_ARRAY_LEN(methods), .ctx = d };
+	sr_params_init();
+	memcpy(all, methods, sizeof(methods));
+	memcpy(all + SR_ARRAY_LEN(methods), sr_storage_methods, sizeof(sr_storage_methods));
+	return (struct sr_rpc){ .methods = all, .n = SR_ARRAY_LEN(all), .ctx = d };
 }

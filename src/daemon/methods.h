@@ -7,6 +7,9 @@
 
 struct sr_daemon;
 
+#define SR_STORAGE_METHODS 14u
+extern const struct sr_rpc_method sr_storage_methods[SR_STORAGE_METHODS]; /* ctx: the daemon */
+
 struct sr_rpc sr_methods(struct sr_daemon *d);
 
 #endif

@@ -17,7 +17,7 @@ static void refused(const char *spec, const char *text)
 	struct sr_port_config p;
 	struct sr_error e = { 0 };
 
-	assert_int_equal(sr_port_config_parse(spec, &p, &e), -EINVAL);
+	assert_int_equal(sr_kind_parse(&sr_port_kind, spec, &p, &e), -EINVAL);
 	assert_string_equal(e.text, text);
 }
 
@@ -27,7 +27,8 @@ static void a_short_spec_gets_sensible_defaults(void **state)
 	struct sr_error e;
 
 	(void)state;
-	assert_int_equal(sr_port_config_parse("vhost-user,name=a,socket=/run/a.sock", &p, &e), 0);
+	assert_int_equal(
+		sr_kind_parse(&sr_port_kind, "vhost-user,name=a,socket=/run/a.sock", &p, &e), 0);
 	assert_int_equal(p.type, SR_PORT_VHOST_USER);
 	assert_string_equal(p.name, "a");
 	assert_string_equal(p.socket, "/run/a.sock");
@@ -45,18 +46,20 @@ static void every_key_reaches_its_field(void **state)
 	struct sr_error e;
 
 	(void)state;
-	assert_int_equal(sr_port_config_parse(
-				 "vhost-user,queues=128,socket=b,name=x.y_z:1@h+i-j,mode=server,"
-				 "mac=52:54:00:ab:CD:ef,mtu=9000,permissions=0660,group=kvm",
-				 &p, &e),
-			 0);
+	assert_int_equal(
+		sr_kind_parse(&sr_port_kind,
+			      "vhost-user,queues=128,socket=b,name=x.y_z:1@h+i-j,mode=server,"
+			      "mac=52:54:00:ab:CD:ef,mtu=9000,permissions=0660,group=kvm",
+			      &p, &e),
+		0);
 	assert_string_equal(p.name, "x.y_z:1@h+i-j");
 	assert_memory_equal(p.mac, mac, 6);
 	assert_int_equal(p.mtu, 9000);
 	assert_int_equal(p.queues, 128);
 	assert_int_equal(p.permissions, 0660);
 	assert_string_equal(p.group, "kvm");
-	assert_int_equal(sr_port_config_parse("vhost-user,name=b,socket=s,mode=client", &p, &e), 0);
+	assert_int_equal(
+		sr_kind_parse(&sr_port_kind, "vhost-user,name=b,socket=s,mode=client", &p, &e), 0);
 	assert_int_equal(p.mode, SR_VHOST_USER_CLIENT);
 }
 
@@ -66,10 +69,10 @@ static void a_tap_is_called_like_its_port_unless_told(void **state)
 	struct sr_error e;
 
 	(void)state;
-	assert_int_equal(sr_port_config_parse("tap,name=t0", &p, &e), 0);
+	assert_int_equal(sr_kind_parse(&sr_port_kind, "tap,name=t0", &p, &e), 0);
 	assert_int_equal(p.type, SR_PORT_TAP);
 	assert_string_equal(p.interface, "t0");
-	assert_int_equal(sr_port_config_parse("tap,name=t0,interface=vnet7", &p, &e), 0);
+	assert_int_equal(sr_kind_parse(&sr_port_kind, "tap,name=t0,interface=vnet7", &p, &e), 0);
 	assert_string_equal(p.interface, "vnet7");
 	refused("tap,name=a-name-of-16-byt",
 		"'tap,name=a-name-of-16-byt': key 'interface': missing, and the port's name is too "
@@ -156,11 +159,11 @@ static void names_stay_plain_and_short(void **state)
 	struct sr_port_config p;
 	struct sr_error e;
 
-	assert_int_equal(sr_port_config_parse(spec, &p, &e), -EINVAL);
+	assert_int_equal(sr_kind_parse(&sr_port_kind, spec, &p, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "expected 1 to 107 bytes of text"));
 	path[107] = '\0';
 	snprintf(spec, sizeof(spec), "vhost-user,name=a,socket=%s", path);
-	assert_int_equal(sr_port_config_parse(spec, &p, &e), 0);
+	assert_int_equal(sr_kind_parse(&sr_port_kind, spec, &p, &e), 0);
 	assert_string_equal(p.socket, path);
 }
 
@@ -173,8 +176,8 @@ static void an_endless_spec_is_refused_whole(void **state)
 	(void)state;
 	memset(spec, ',', sizeof(spec));
 	spec[sizeof(spec) - 1] = '\0';
-	assert_int_equal(sr_port_config_parse(spec, &p, &e), -EINVAL);
-	assert_non_null(strstr(e.text, "expected at most 511 bytes"));
+	assert_int_equal(sr_kind_parse(&sr_port_kind, spec, &p, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "expected at most 2047 bytes"));
 }
 
 int main(void)

@@ -2,22 +2,7 @@
 #include "port_report.h"
 #include "base.h"
 #include "feature_names.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-
-/* Paths and peers' texts may hold bytes that are no UTF-8. */
-static json_t *text_report(const char *text)
-{
-	char plain[512];
-	json_t *j = json_string(text);
-	size_t i;
-
-	for (i = 0; !j && text[i] && i + 1 < sizeof(plain); i++)
-		plain[i] = text[i] & 0x80 ? '?' : text[i];
-	plain[i] = '\0';
-	return j ? j : json_string(plain);
-}
+#include "report.h"
 
 json_t *sr_mac_report(const uint8_t mac[6])
 {
@@ -31,10 +16,7 @@ json_t *sr_mac_report(const uint8_t mac[6])
 
 static json_t *counter_report(const struct sr_port_counters *c)
 {
-	static const struct {
-		const char *name;
-		size_t offset;
-	} all[] = {
+	static const struct sr_counter all[] = {
 #define COUNTER(x) { #x, offsetof(struct sr_port_counters, x) }
 		COUNTER(tx_frames),  COUNTER(tx_bytes),	    COUNTER(tx_bad),
 		COUNTER(tx_dropped), COUNTER(rx_frames),    COUNTER(rx_bytes),
@@ -42,44 +24,8 @@ static json_t *counter_report(const struct sr_port_counters *c)
 		COUNTER(flooded),
 #undef COUNTER
 	};
-	json_t *j = json_object();
 
-	for (unsigned i = 0; i < SR_ARRAY_LEN(all); i++) {
-		const _Atomic uint64_t *v = (const void *)((const char *)c + all[i].offset);
-		uint64_t n = atomic_load_explicit(v, memory_order_relaxed);
-
-		json_object_set_new(j, all[i].name, json_integer((json_int_t)n));
-	}
-	return j;
-}
-
-static json_t *bit_names(uint64_t bits, const char *(*name_of)(unsigned bit))
-{
-	json_t *j = json_array();
-
-	for (unsigned b = 0; b < 64; b++) {
-		const char *name = name_of(b);
-
-		if (bits & 1ull << b)
-			json_array_append_new(j,
-					      name ? json_string(name) : json_sprintf("BIT_%u", b));
-	}
-	return j;
-}
-
-static json_t *region_report(const struct sr_mem *m)
-{
-	json_t *j = json_array();
-	unsigned n = m ? sr_mem_region_count(m) : 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		struct sr_region r = sr_mem_region_get(m, i);
-
-		json_array_append_new(j, json_pack("{s:o, s:I}", "gpa",
-						   json_sprintf("0x%" PRIx64, r.gpa), "size",
-						   (json_int_t)r.size));
-	}
-	return j;
+	return sr_counter_report(c, all, SR_ARRAY_LEN(all));
 }
 
 static void add_vhost_user(json_t *j, const struct sr_daemon_port *p, bool all)
@@ -89,13 +35,10 @@ static void add_vhost_user(json_t *j, const struct sr_daemon_port *p, bool all)
 
 	sr_vhost_user_info(p->back_end, &v);
 	json_object_set_new(j, "plugged", json_boolean(!p->unplugged));
-	json_object_set_new(j, "queues", json_integer(v.queues_started));
-	json_object_set_new(j, "regions", json_integer(v.mem ? sr_mem_region_count(v.mem) : 0));
-	json_object_set_new(j, "sessions", json_integer((json_int_t)v.sessions));
-	json_object_set_new(j, "last_error", text_report(v.last_error));
+	sr_session_report(j, &v);
 	if (!all)
 		return;
-	json_object_set_new(j, "socket", text_report(p->config.socket));
+	json_object_set_new(j, "socket", sr_text_report(p->config.socket));
 	json_object_set_new(
 		j, "mode",
 		json_string(p->config.mode == SR_VHOST_USER_CLIENT ? "client" : "server"));
@@ -103,11 +46,7 @@ static void add_vhost_user(json_t *j, const struct sr_daemon_port *p, bool all)
 	json_object_set_new(j, "pairs_running", json_integer(n.pairs_running));
 	json_object_set_new(j, "mac", sr_mac_report(n.mac));
 	json_object_set_new(j, "mtu", n.mtu ? json_integer(n.mtu) : json_null());
-	json_object_set_new(j, "features_mask", json_sprintf("0x%" PRIx64, v.features));
-	json_object_set_new(j, "features", bit_names(v.features, sr_net_feature_name));
-	json_object_set_new(j, "protocol_features",
-			    bit_names(v.protocol_features, sr_vhost_user_protocol_feature_name));
-	json_object_set_new(j, "memory", region_report(v.mem));
+	sr_session_report_long(j, &v, sr_net_feature_name);
 }
 
 static json_t *report(const struct sr_daemon_port *p, bool all)

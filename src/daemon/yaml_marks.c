@@ -150,3 +150,27 @@ const char *sr_yaml_marks_value(const struct sr_yaml_marks *m, const char *path)
 
 	return at && at->type == YAML_SCALAR_NODE ? (const char *)at->data.scalar.value : NULL;
 }
+
+const char *sr_yaml_marks_key(const struct sr_yaml_marks *m, const char *path, unsigned i)
+{
+	unsigned line;
+	const yaml_node_t *at = walk(m, path, &line), *key;
+
+	if (!at || at->type != YAML_MAPPING_NODE ||
+	    i >= (size_t)(at->data.mapping.pairs.top - at->data.mapping.pairs.start))
+		return NULL;
+	key = node(m, at->data.mapping.pairs.start[i].key);
+	return key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
+}
+
+int sr_yaml_marks_count(const struct sr_yaml_marks *m, const char *path)
+{
+	unsigned line;
+	const yaml_node_t *at = walk(m, path, &line);
+
+	if (!at || (at->type == YAML_SCALAR_NODE && !at->data.scalar.length))
+		return 0;
+	if (at->type != YAML_SEQUENCE_NODE)
+		return -EINVAL;
+	return (int)(at->data.sequence.items.top - at->data.sequence.items.start);
+}

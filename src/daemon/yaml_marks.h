@@ -23,4 +23,11 @@ unsigned sr_yaml_marks_line(const struct sr_yaml_marks *m, const char *path);
 /* The scalar at that path, or NULL. */
 const char *sr_yaml_marks_value(const struct sr_yaml_marks *m, const char *path);
 
+/* The key of pair i of the mapping at that path, or NULL: no more, or no mapping. */
+const char *sr_yaml_marks_key(const struct sr_yaml_marks *m, const char *path, unsigned i);
+
+/* How many entries the list at that path has; 0 when nothing is there, -EINVAL when something
+ * else is. */
+int sr_yaml_marks_count(const struct sr_yaml_marks *m, const char *path);
+
 #endif

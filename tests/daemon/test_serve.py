@@ -100,7 +100,7 @@ def test_a_switch_that_could_never_have_a_port_is_refused(write):
     answer = run("serve", "--check", path)
     assert answer.returncode == 1
     assert answer.stderr == (f"slipring: {path}:2: key 'control.socket': got 'none' without any "
-                             "port: there would never be one\n")
+                             "port or device: there would never be one\n")
 
 
 def test_one_port_is_one_port(write):

@@ -136,7 +136,7 @@ def test_wrong_words_are_refused_with_what_was_expected(place):
     refused("--cpus: names 1 CPU for 2 threads", "--threads", "2", "--cpus", "0")
     refused("--log: got 'all', expected error, warn, info or debug", "--log", "all")
     refused("unexpected 'port'", "port")
-    refused("--control: got 'none' without any port: there would never be one")
+    refused("--control: got 'none' without any port or device: there would never be one")
     assert list(place.iterdir()) == []
 
 
@@ -158,8 +158,8 @@ def test_usage_errors_and_help_have_their_exit_codes():
 
 
 @pytest.mark.parametrize("words, text", [
-    ([], "no command given, expected one of switch, serve, ctl, bench, help, version"),
-    (["nope"], "unknown command 'nope', expected one of switch, serve, ctl, bench, help, version"),
+    ([], "no command given, expected one of switch, serve, blk, scsi, ctl, bench, help, version"),
+    (["nope"], "unknown command 'nope', expected one of switch, serve, blk, scsi, ctl, bench, help, version"),
     (["help", "nope"], "unknown command 'nope', expected one of"),
 ])
 def test_an_unknown_command_is_told_the_known_ones(words, text):
