@@ -136,7 +136,10 @@ void sr_session_end(struct sr_session *s);
 /* Ends it in the background: `ended` is called when nothing is left, maybe before it returns. */
 void sr_session_close(struct sr_session *s);
 
-/* session.c, for the handlers. Each returns as a handler does. */
+/* 0, SR_VU_PARKED, or a negative errno when the session is lost. */
+int sr_session_handle(struct sr_session *s, struct sr_vu_message *m);
+
+/* For the handlers. Each returns as a handler does. */
 int sr_session_reply(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
 		     uint32_t size);
 int sr_session_reply_fd(struct sr_session *s, const struct sr_vu_message *m, const void *payload,
