@@ -64,7 +64,8 @@ static bool move(struct fake_disk *f, struct sr_chain *c, bool write, uint64_t o
 	uint32_t len = write ? c->out_len - header : c->in_len - answer;
 	uint8_t *at = f->data + offset;
 
-	f->requests++;
+	/* A test looks on. */
+	__atomic_store_n(&f->requests, f->requests + 1, __ATOMIC_RELAXED);
 	if (!sr_range_fits(offset, len, FAKE_BYTES) || faulty(f, FAKE_FAILS))
 		return false;
 	if (write && faulty(f, FAKE_MISPLACES))

@@ -25,6 +25,20 @@ static struct sr_loop *spawn(const char *name, int cpu, uint32_t poll_us, struct
 	return l;
 }
 
+struct creation {
+	struct bench_host *host;
+	const struct sr_vhost_user_config *config;
+	struct sr_error *error;
+};
+
+/* What belongs to a loop is made on its thread. */
+static void create(void *ctx)
+{
+	struct creation *c = ctx;
+
+	c->host->backend = sr_vhost_user_create(c->config, c->error);
+}
+
 int bench_host_start(struct bench_host *h, struct sr_device *d, bool busy, struct sr_error *e)
 {
 	struct sr_vhost_user_config c = { .device = d, .nworkers = 1, .fd = -1 };
@@ -46,7 +60,7 @@ int bench_host_start(struct bench_host *h, struct sr_device *d, bool busy, struc
 	c.control = h->control;
 	c.workers = &h->worker;
 	c.socket = h->socket;
-	h->backend = sr_vhost_user_create(&c, e);
+	sr_loop_call(h->control, create, &(struct creation){ h, &c, e });
 	return h->backend ? 0 : e->code;
 }
 
