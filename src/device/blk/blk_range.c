@@ -44,12 +44,28 @@ static enum blk_status range_judge(const struct blk_queue *q, const struct range
 	return BLK_S_OK;
 }
 
-static enum blk_status ranges_read(const struct blk_queue *q, const struct blk_request *r,
+/*
+ * Where the list is. Linux (7.2 and before) goes by the lowest bit of a type, which is set in those
+ * that write and is not in SECURE_ERASE: it offers its list of that one for us to write.
+ */
+struct list {
+	const struct iovec *iov;
+	uint32_t niov, offset, len;
+};
+
+static struct list list_find(const struct sr_chain *c, uint32_t type)
+{
+	uint32_t header = sizeof(struct blk_header);
+
+	if (type == BLK_T_SECURE_ERASE && c->out_len == header)
+		return (struct list){ c->in, c->nin, 0, c->in_len - 1 };
+	return (struct list){ c->out, c->nout, header, c->out_len - header };
+}
+
+static enum blk_status ranges_read(const struct blk_queue *q, const struct list *list,
 				   const struct range_op *op, struct range *to, unsigned n)
 {
-	const struct sr_chain *c = &r->chain;
-
-	sr_iov_read(c->out, c->nout, sizeof(struct blk_header), to, n * sizeof(*to));
+	sr_iov_read(list->iov, list->niov, list->offset, to, n * sizeof(*to));
 	for (unsigned i = 0; i < n; i++) {
 		enum blk_status s;
 
@@ -82,16 +98,16 @@ static void part_make(const struct blk_queue *q, struct blk_part *p, const struc
 enum blk_status blk_ranges_begin(struct blk_queue *q, struct blk_request *r,
 				 const struct blk_header *h)
 {
-	uint32_t len = r->chain.out_len - (uint32_t)sizeof(*h);
-	unsigned n = (unsigned)(len / sizeof(struct range));
+	struct list list = list_find(&r->chain, h->type);
+	unsigned n = (unsigned)(list.len / sizeof(struct range));
 	const struct range_op *op = &ops[h->type];
 	struct range ranges[BLK_RANGES_MAX];
 	struct blk_part *more = NULL;
 	enum blk_status status = BLK_S_IOERR;
 
 	blk_count(&q->counters.discards, 1);
-	if (n && n <= BLK_RANGES_MAX && len % sizeof(struct range) == 0)
-		status = ranges_read(q, r, op, ranges, n);
+	if (n && n <= BLK_RANGES_MAX && list.len % sizeof(struct range) == 0)
+		status = ranges_read(q, &list, op, ranges, n);
 	if (status != BLK_S_OK) {
 		blk_count_malformed(q);
 		return status;

@@ -118,6 +118,29 @@ static void one_bad_range_spoils_the_list(void **state)
 	rig_destroy(r);
 }
 
+/* As Linux sends it; the list is in what a device may write, and nothing else is taken so. */
+static void an_erase_list_may_be_in_the_writable_part(void **state)
+{
+	static const struct range v[] = { { 8, 4, 0 }, { 100, 1, 0 } };
+	struct rig *r = rig_usual();
+
+	(void)state;
+	for (unsigned k = 0; k < SR_ARRAY_LEN(kinds); k++) {
+		bool erase = kinds[k].type == BLK_T_SECURE_ERASE;
+		struct rig_req q = { .type = kinds[k].type, .in_len = sizeof(v) };
+
+		rig_add(r, 0, &q);
+		memcpy(rig_at(r, q.sg[1].addr), v, sizeof(v));
+		rig_process(r, 0);
+		assert_int_equal(rig_collect(r, 0), 1);
+		assert_int_equal(q.status, erase ? BLK_S_OK : BLK_S_IOERR);
+	}
+	assert_int_equal(r->fake->logged, 2);
+	assert_int_equal(r->fake->log[0].op, SR_DISK_ERASE);
+	assert_int_equal(r->fake->log[1].offset, 100 * 512);
+	rig_destroy(r);
+}
+
 static void only_zeroes_may_unmap(void **state)
 {
 	struct sr_disk_info i = fake_info();
@@ -262,6 +285,7 @@ int main(void)
 		cmocka_unit_test(the_most_ranges_fit_in_any_framing_and_one_more_does_not),
 		cmocka_unit_test(a_list_that_is_none_fails),
 		cmocka_unit_test(one_bad_range_spoils_the_list),
+		cmocka_unit_test(an_erase_list_may_be_in_the_writable_part),
 		cmocka_unit_test(only_zeroes_may_unmap),
 		cmocka_unit_test(zeroes_are_durable_in_writethrough),
 		cmocka_unit_test(what_was_not_negotiated_is_unsupported),
