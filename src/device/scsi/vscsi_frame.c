@@ -72,6 +72,29 @@ static unsigned cursor_take(struct cursor *c, uint32_t len, void *copy, struct i
 	return n;
 }
 
+/* The same for bytes that mostly lie in one piece; with a constant `len` that is a few moves: 4 %
+ * fewer instructions for a 4 KiB read of a null disk, ring and all (callgrind). */
+static inline __attribute__((always_inline)) void cursor_copy(struct cursor *c, void *to,
+							      uint32_t len)
+{
+	if (SR_UNLIKELY(!c->left || c->v->iov_len - c->at <= len)) {
+		cursor_take(c, len, to, NULL);
+		return;
+	}
+	memcpy(to, (uint8_t *)c->v->iov_base + c->at, len);
+	c->at += len;
+	c->left -= len;
+}
+
+static void copy_cdb(struct sr_scsi_cmd *s, struct cursor *out, uint32_t size)
+{
+	s->cdb_len = (uint8_t)sr_min(size, SR_SCSI_CDB_MAX);
+	memset(s->cdb, 0, SR_SCSI_CDB_MAX);
+	cursor_take(out, s->cdb_len, s->cdb, NULL);
+	/* What no command that we know has. */
+	cursor_take(out, size - s->cdb_len, NULL, NULL);
+}
+
 static bool copy_head(const struct vscsi_queue *q, struct vscsi_cmd *c, struct cursor *out,
 		      uint8_t lun[8], struct head_pi *pi)
 {
@@ -81,14 +104,10 @@ static bool copy_head(const struct vscsi_queue *q, struct vscsi_cmd *c, struct c
 
 	if (out->left < sizeof(h) + cdb + (has_pi ? sizeof(*pi) : 0))
 		return false;
-	cursor_take(out, sizeof(h), &h, NULL);
+	cursor_copy(out, &h, sizeof(h));
 	if (has_pi)
-		cursor_take(out, sizeof(*pi), pi, NULL);
-	c->scsi.cdb_len = (uint8_t)sr_min(cdb, SR_SCSI_CDB_MAX);
-	cursor_take(out, c->scsi.cdb_len, c->scsi.cdb, NULL);
-	memset(c->scsi.cdb + c->scsi.cdb_len, 0, SR_SCSI_CDB_MAX - c->scsi.cdb_len);
-	/* What no command that we know has. */
-	cursor_take(out, cdb - c->scsi.cdb_len, NULL, NULL);
+		cursor_copy(out, pi, sizeof(*pi));
+	copy_cdb(&c->scsi, out, cdb);
 	memcpy(lun, h.lun, sizeof(h.lun));
 	c->scsi.tag = vscsi_u64(q->features, h.id);
 	/* SAM knows no others; 5.6.6.1 lets us take any for SIMPLE. */

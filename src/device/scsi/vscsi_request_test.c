@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define Q VSCSI_REQUEST
 
@@ -452,6 +454,33 @@ static void framing_does_not_matter(void **state)
 	usual_end(&u);
 }
 
+/* All bytes from the response to the end of the data, whatever piece they lie in. */
+static void all_that_was_written_is_in_the_dirty_log(void **state)
+{
+	struct usual u = usual_begin(RIG_MODERN);
+	static uint8_t bits[4096];
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	struct sr_error e;
+
+	(void)state;
+	assert_true(fd >= 0 && !ftruncate(fd, sizeof(bits)));
+	assert_int_equal(sr_mem_set_log(u.r->mem, fd, 0, sizeof(bits), &e), 0);
+	sr_mem_log_enable(u.r->mem, true);
+	for (unsigned round = 0; round < 50; round++) {
+		struct rig_cmd rd = rig_read(3, 5, 0, 32);
+		uint64_t last;
+
+		u.r->seed = round;
+		assert_int_equal(rig_do(u.r, Q, &rd), VSCSI_OK);
+		last = (rd.in_at + rd.used - 1) / 4096;
+		assert_int_equal(pread(fd, bits, sizeof(bits), 0), sizeof(bits));
+		for (uint64_t p = rd.in_at / 4096; p <= last; p++)
+			assert_true(bits[p / 8] >> p % 8 & 1);
+	}
+	close(fd);
+	usual_end(&u);
+}
+
 static void a_broken_ring_is_told_and_ends_what_was_taken(void **state)
 {
 	struct usual u = usual_begin(RIG_MODERN);
@@ -495,6 +524,7 @@ int main(void)
 		cmocka_unit_test(a_queue_has_a_limited_number_of_commands_under_way),
 		cmocka_unit_test(protection_information_is_kept_apart_from_data),
 		cmocka_unit_test(framing_does_not_matter),
+		cmocka_unit_test(all_that_was_written_is_in_the_dirty_log),
 		cmocka_unit_test(a_broken_ring_is_told_and_ends_what_was_taken),
 	};
 
