@@ -99,7 +99,6 @@ static void fault_submit(struct sr_disk_channel *c, struct sr_disk_req *const *r
 {
 	struct fault_channel *f = channel_of(c);
 	struct fault_disk *d = disk_of(f);
-	bool waits = f->waiting.first;
 	uint64_t now = sr_now_ns();
 
 	for (unsigned i = 0; i < n; i++) {
@@ -114,8 +113,7 @@ static void fault_submit(struct sr_disk_channel *c, struct sr_disk_req *const *r
 		r[i]->own[1].u = (uint64_t)-error;
 		sr_filter_queue_add(&f->waiting, r[i]);
 	}
-	if (!waits)
-		release(f);
+	release(f);
 }
 
 static bool fault_cancel(struct sr_disk_channel *c, struct sr_disk_req *r)

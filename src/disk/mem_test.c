@@ -114,7 +114,7 @@ static uint64_t resident(void)
 	return here;
 }
 
-static void discarded_pages_are_given_back(void **state)
+static void discarded_pages_and_those_past_a_smaller_size_are_given_back(void **state)
 {
 	enum {
 		WRITTEN = 64 << 20
@@ -134,6 +134,11 @@ static void discarded_pages_are_given_back(void **state)
 	assert_int_equal(disk_rig_read(&rig, 0, buffer, 1024), 0);
 	is_all(1, 512);
 	assert_int_equal(buffer[512], 0);
+	before = resident();
+	for (unsigned at = 0; at < WRITTEN; at += sizeof(ones))
+		assert_int_equal(disk_rig_write(&rig, at, ones, sizeof(ones)), 0);
+	assert_int_equal(sr_disk_resize(d, MIB, NULL), 0);
+	assert_in_range(resident(), 0, before + WRITTEN / 4096 / 2);
 	disk_rig_close(&rig);
 	sr_disk_destroy(d);
 }
@@ -219,7 +224,7 @@ int main(void)
 		cmocka_unit_test(what_was_never_written_reads_as_zeroes),
 		cmocka_unit_test(a_range_past_the_end_fails),
 		cmocka_unit_test(what_lies_past_a_smaller_size_is_zero_when_it_grows_again),
-		cmocka_unit_test(discarded_pages_are_given_back),
+		cmocka_unit_test(discarded_pages_and_those_past_a_smaller_size_are_given_back),
 		cmocka_unit_test(more_than_there_are_addresses_is_refused),
 		cmocka_unit_test(a_shape_that_makes_no_sense_is_refused),
 		cmocka_unit_test(it_grows_and_shrinks_while_other_loops_use_it),

@@ -89,6 +89,47 @@ static void write_pointers_outlive_the_disk_and_open_zones_are_closed(void **sta
 	end(&rig);
 }
 
+static void closed_zones_are_active_after_a_restart(void **state)
+{
+	struct sr_disk_zoned_config c = config();
+	struct disk_rig rig;
+
+	(void)state;
+	c.max_active = 1;
+	open_kept(&rig);
+	assert_int_equal(disk_rig_write(&rig, ZONE, sector, SECTOR), 0);
+	end(&rig);
+	disk_rig_open(&rig, zoned_make(&c));
+	assert_int_equal(disk_rig_write(&rig, 2 * ZONE, sector, SECTOR), -EOVERFLOW);
+	assert_int_equal(disk_rig_write(&rig, ZONE + SECTOR, sector, SECTOR), 0);
+	end(&rig);
+}
+
+static void a_write_that_a_reset_overtook_is_not_remembered(void **state)
+{
+	const struct sr_disk_fault f = { .ops = 1 << SR_DISK_WRITE, .delay_ns = UINT64_MAX };
+	struct sr_disk *d = sr_disk_fault_create(zoned_below(), &f, NULL);
+	const struct iovec iov = { sector, SECTOR };
+	struct sr_disk_req r = {
+		.op = SR_DISK_WRITE, .offset = ZONE, .len = SECTOR, .iov = &iov, .niov = 1
+	};
+	struct sr_disk_zoned_config c = config();
+	struct disk_rig rig;
+
+	(void)state;
+	disk_rig_open(&rig, sr_disk_zoned_create(d, &c, NULL));
+	disk_rig_submit_one(&rig, &r);
+	assert_int_equal(disk_rig_command(&rig, SR_DISK_ZONE_RESET, 0, ZONE, 0), 0);
+	assert_int_equal(sr_disk_fault_set(d, &(struct sr_disk_fault){ 0 }, NULL), 0);
+	assert_true(disk_rig_wait(&rig, 0));
+	assert_int_equal(r.result, 0);
+	zoned_is(&rig, ZONE, SR_DISK_ZONE_EMPTY, 0);
+	end(&rig);
+	open_kept(&rig);
+	zoned_is(&rig, ZONE, SR_DISK_ZONE_EMPTY, 0);
+	end(&rig);
+}
+
 static void durable_requests_of_several_kinds_complete(void **state)
 {
 	const struct iovec iov = { sector, SECTOR };
@@ -320,6 +361,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(write_pointers_outlive_the_disk_and_open_zones_are_closed,
+					  remove_state),
+		cmocka_unit_test_teardown(closed_zones_are_active_after_a_restart, remove_state),
+		cmocka_unit_test_teardown(a_write_that_a_reset_overtook_is_not_remembered,
 					  remove_state),
 		cmocka_unit_test_teardown(durable_requests_of_several_kinds_complete, remove_state),
 		cmocka_unit_test_teardown(what_was_reported_lies_below_the_pointer_after_kill_9,

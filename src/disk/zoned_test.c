@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <slipring/disk_engine.h>
 #include <stdlib.h>
 
 static uint8_t ones[ZONE], buffer[3 * ZONE];
@@ -355,6 +356,33 @@ static void what_is_under_way_is_cancelled_below(void **state)
 	end(&rig);
 }
 
+static void a_reset_discards_as_much_at_a_time_as_the_disk_below_may(void **state)
+{
+	const struct sr_disk_zoned_config c = { .zone_size = ZONE };
+	struct sr_disk *below = zoned_below();
+	struct sr_disk_req reset = { .op = SR_DISK_ZONE_RESET };
+	struct disk_rig rig, inside;
+
+	(void)state;
+	below->info.discard_max = ZONE / 4 + SECTOR;
+	disk_rig_open(&rig, sr_disk_zoned_create(below, &c, NULL));
+	disk_rig_open(&inside, below);
+	memset(ones, 1, sizeof(ones));
+	assert_int_equal(write_ones(&rig, 0, ZONE), 0);
+	assert_int_equal(command(&rig, SR_DISK_ZONE_RESET, 0), 0);
+	assert_int_equal(disk_rig_read(&inside, 0, buffer, ZONE), 0);
+	is_zero(buffer, ZONE);
+	/* One that is taken back between two of them ends there. */
+	assert_int_equal(write_ones(&rig, 0, ZONE), 0);
+	disk_rig_submit_one(&rig, &reset);
+	assert_true(sr_disk_cancel(rig.channel, &reset));
+	assert_int_equal(sr_disk_poll(rig.channel), 1);
+	assert_int_equal(reset.result, -ECANCELED);
+	zoned_is(&rig, 0, SR_DISK_ZONE_FULL, ZONE);
+	disk_rig_close(&inside);
+	end(&rig);
+}
+
 static void a_reset_goes_on_when_giving_room_back_fails(void **state)
 {
 	const struct sr_disk_zoned_config c = { .zone_size = ZONE };
@@ -381,6 +409,8 @@ static void a_zoned_disk_keeps_its_size(void **state)
 	assert_int_equal(sr_disk_resize(d, 20 * ZONE, &e), -EOPNOTSUPP);
 	assert_string_equal(e.text, "disk z: a zoned disk keeps its size");
 	assert_int_equal(sr_disk_resize(d, 0, NULL), 0);
+	assert_int_equal(sr_disk_size(d), ZONES * ZONE);
+	assert_int_equal(sr_disk_resize(d->below, 20 * ZONE, NULL), 0);
 	assert_int_equal(sr_disk_size(d), ZONES * ZONE);
 	sr_disk_destroy(d);
 }
@@ -565,6 +595,7 @@ int main(void)
 		cmocka_unit_test(reads_see_zeroes_behind_the_write_pointers),
 		cmocka_unit_test(a_write_that_failed_gives_its_place_back),
 		cmocka_unit_test(what_is_under_way_is_cancelled_below),
+		cmocka_unit_test(a_reset_discards_as_much_at_a_time_as_the_disk_below_may),
 		cmocka_unit_test(a_reset_goes_on_when_giving_room_back_fails),
 		cmocka_unit_test(a_zoned_disk_keeps_its_size),
 		cmocka_unit_test(zones_that_make_no_sense_are_refused),
