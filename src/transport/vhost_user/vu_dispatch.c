@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <slipring/virtio.h>
 #include <sys/epoll.h>
 
 /* The served ones; the rest of the table is refused. */
