@@ -58,6 +58,7 @@ static struct argp_option options[SR_ARRAY_LEN(own) + 2] = {
 struct blk {
 	struct vhost_program program;
 	const char *disk;
+	char disk_name[SR_NAME_MAX + 1];
 };
 
 static void add_disk(struct blk *b, struct argp_state *state)
@@ -70,6 +71,7 @@ static void add_disk(struct blk *b, struct argp_state *state)
 	struct sr_conf_disk d;
 	struct sr_fault fault;
 	struct sr_error e;
+	int name = sr_kind_key(&sr_disk_kind, "name");
 
 	if (!*path == !b->disk)
 		argp_error(state, "expected one of --blk-file=PATH and --disk=TYPE,KEY=VALUE...");
@@ -82,13 +84,15 @@ static void add_disk(struct blk *b, struct argp_state *state)
 		values[0] = "file";
 	if (!b->disk && *read_only)
 		values[sr_kind_key(&sr_disk_kind, "read-only")] = *read_only;
-	values[sr_kind_key(&sr_disk_kind, "name")] = "disk";
+	if (!values[name])
+		values[name] = "disk";
 	if (sr_kind_make(&sr_disk_kind, values, &d, &fault))
 		argp_error(state, "--%s: key '%s': %s", b->disk ? "disk" : "blk-file",
 			   sr_disk_kind.keys[fault.key].name, fault.text);
 	if (sr_config_add(&p->config, SR_DISKS, &d, &e))
 		argp_error(state, "%s", e.text);
-	*vhost_program_value(p, SR_BLKS, "disk") = "disk";
+	strcpy(b->disk_name, d.name);
+	*vhost_program_value(p, SR_BLKS, "disk") = b->disk_name;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -87,7 +87,7 @@ static void split(char *rest, const char *disk[SR_KEYS_MAX], const char *unit[SR
 			argp_error(state,
 				   "--lun '%s': unknown key '%s', expected one of %s, serial, "
 				   "vendor, product",
-				   arg, key, list + strlen("type, name, "));
+				   arg, key, list + strlen("type, "));
 	}
 }
 
@@ -104,14 +104,18 @@ static void add(struct sr_config *c, enum sr_kind_id kind, const char *const *va
 	if (sr_config_add(c, kind, item, &e))
 		argp_error(state, "--lun '%s': %s", arg, e.text);
 	if (sr_config_check_last(c, kind, &clash))
-		argp_error(state, "--lun '%s': this target and unit number is taken already", arg);
+		argp_error(state, "--lun '%s': %s", arg,
+			   kind == SR_LUNS ? "this target and unit number is taken already"
+					   : "a disk of that name is there already");
 }
 
-/* "0:1=FILE" or "0:1=TYPE,KEY=VALUE..." becomes a disk called "0:1" and a unit. */
+/* "0:1=FILE" or "0:1=TYPE,KEY=VALUE..." becomes a disk, called "0:1" unless it has a name, and a
+ * unit. */
 static void add_lun(struct sr_config *c, const char *arg, struct argp_state *state)
 {
 	const char *disk[SR_KEYS_MAX] = { NULL }, *unit[SR_KEYS_MAX] = { NULL };
 	char copy[SR_SPEC_MAX], place[SR_SPEC_MAX], *rest = copy, *lun, *name;
+	int named = sr_kind_key(&sr_disk_kind, "name");
 	struct sr_conf_disk d;
 	struct sr_conf_lun l;
 
@@ -130,8 +134,9 @@ static void add_lun(struct sr_config *c, const char *arg, struct argp_state *sta
 		disk[0] = "file";
 	unit[sr_kind_key(&sr_lun_kind, "target")] = name;
 	unit[sr_kind_key(&sr_lun_kind, "lun")] = lun;
-	unit[sr_kind_key(&sr_lun_kind, "disk")] = place;
-	disk[sr_kind_key(&sr_disk_kind, "name")] = place;
+	if (!disk[named])
+		disk[named] = place;
+	unit[sr_kind_key(&sr_lun_kind, "disk")] = disk[named];
 	add(c, SR_LUNS, unit, &l, arg, state);
 	add(c, SR_DISKS, disk, &d, arg, state);
 }

@@ -109,18 +109,25 @@ static json_int_t failed_of(const json_t *v)
 	       sr_show_counter_of(v, "aborted") + sr_show_counter_of(v, "malformed");
 }
 
-/* One after the other, each once: guests of many units may share a disk. */
+/* Each once: a disk may be several units. */
 static void disks_of(const json_t *v, char *to, size_t size)
 {
 	const json_t *units = json_object_get(v, "units");
-	json_t *names = json_array();
+	json_t *names = json_array(), *seen = json_object();
 
 	if (sr_show_text_of(v, "disk"))
-		json_array_append_new(names, json_string(sr_show_text_of(v, "disk")));
-	for (size_t i = 0; i < json_array_size(units); i++)
-		json_array_append(names, json_object_get(json_array_get(units, i), "disk"));
+		json_array_append(names, json_object_get(v, "disk"));
+	for (size_t i = 0; i < json_array_size(units); i++) {
+		const char *disk = sr_show_text_of(json_array_get(units, i), "disk");
+
+		if (!disk || json_object_get(seen, disk))
+			continue;
+		json_object_set_new(seen, disk, json_true());
+		json_array_append_new(names, json_string(disk));
+	}
 	join(names, to, size);
 	json_decref(names);
+	json_decref(seen);
 }
 
 void sr_show_devices(const json_t *list, FILE *to)

@@ -141,6 +141,20 @@ static void put_help_last(int argc, char **argv, struct choice *choice)
 	argv[argc - 1] = help_option;
 }
 
+/* Started by a name that stands for one command, as the files for managers of virtual machines
+ * do it. */
+static const struct command *program_called(const char *path)
+{
+	static const char prefix[] = "slipring-vhost-user-";
+	const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
+
+	for (unsigned i = 0; i < SR_ARRAY_LEN(commands); i++)
+		if (name && !strncmp(name, prefix, sizeof(prefix) - 1) &&
+		    !strcmp(name + sizeof(prefix) - 1, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { .parser = parse,
@@ -152,6 +166,9 @@ int main(int argc, char **argv)
 	atexit(check_stdout);
 	argp_err_exit_status = SR_EXIT_USAGE;
 	accept_h(argc, argv);
+	choice.command = program_called(argc ? argv[0] : NULL);
+	if (choice.command)
+		return choice.command->run(argc, argv);
 	/* In order, so that the command's options stay the command's. */
 	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice) || !choice.command)
 		return SR_EXIT_USAGE;

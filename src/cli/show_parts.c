@@ -39,23 +39,22 @@ void sr_show_rate_cell(struct sr_table *t, json_int_t before, json_int_t now, do
 	sr_table_cell(t, text);
 }
 
-#define LABEL_WIDTH 18
-#define TEXT_WIDTH  78
+#define TEXT_WIDTH 78
 
 /* Words after a label, wrapped under each other. */
 void sr_show_words(const char *label, const json_t *words, FILE *to)
 {
-	int column = fprintf(to, "%-*s", LABEL_WIDTH, label);
+	int column = fprintf(to, "%-*s", SR_SHOW_LABEL, label);
 
 	for (size_t i = 0; i < json_array_size(words); i++) {
 		const char *word = json_string_value(json_array_get(words, i));
 		int len = word ? (int)strlen(word) : 0;
 
-		if (column > LABEL_WIDTH && column + 1 + len > TEXT_WIDTH) {
-			fprintf(to, "\n%*s", LABEL_WIDTH, "");
-			column = LABEL_WIDTH;
+		if (column > SR_SHOW_LABEL && column + 1 + len > TEXT_WIDTH) {
+			fprintf(to, "\n%*s", SR_SHOW_LABEL, "");
+			column = SR_SHOW_LABEL;
 		}
-		column += fprintf(to, "%s%s", column > LABEL_WIDTH ? " " : "", word ? word : "?");
+		column += fprintf(to, "%s%s", column > SR_SHOW_LABEL ? " " : "", word ? word : "?");
 	}
 	fputs(json_array_size(words) ? "\n" : "none\n", to);
 }
@@ -67,7 +66,7 @@ static void show_regions(const json_t *regions, FILE *to)
 		const char *gpa = sr_show_text_of(r, "gpa");
 		json_int_t size = sr_show_number_of(r, "size");
 
-		fprintf(to, "%-*s%s, %" JSON_INTEGER_FORMAT " KiB\n", LABEL_WIDTH,
+		fprintf(to, "%-*s%s, %" JSON_INTEGER_FORMAT " KiB\n", SR_SHOW_LABEL,
 			i ? "" : "memory:", gpa ? gpa : "?", size / 1024);
 	}
 }
@@ -93,7 +92,7 @@ void sr_show_values(const json_t *object, const char *indent, FILE *to)
 		snprintf(label, sizeof(label), "%s%.40s:", indent, key);
 		for (char *c = label + len; *c; c++)
 			*c = *c == '_' ? ' ' : *c;
-		fprintf(to, "%-*s", LABEL_WIDTH, label);
+		fprintf(to, "%-*s", SR_SHOW_LABEL, label);
 		if (json_is_string(value))
 			fprintf(to, "%s\n", json_string_value(value));
 		else if (json_is_boolean(value))
@@ -112,5 +111,5 @@ void sr_show_session(const json_t *of, FILE *to)
 	sr_show_words("features:", json_object_get(of, "features"), to);
 	sr_show_words("protocol:", json_object_get(of, "protocol_features"), to);
 	show_regions(json_object_get(of, "memory"), to);
-	fprintf(to, "%-*s%s\n", LABEL_WIDTH, "last error:", error && *error ? error : "none");
+	fprintf(to, "%-*s%s\n", SR_SHOW_LABEL, "last error:", error && *error ? error : "none");
 }

@@ -16,6 +16,9 @@ const json_t *sr_show_find(const json_t *list, const char *name);
 /* How fast a counter went, `scale` being what one is worth by the second. */
 void sr_show_rate_cell(struct sr_table *t, json_int_t before, json_int_t now, double scale);
 
+/* A label's column, the gap behind it included. */
+#define SR_SHOW_LABEL 22
+
 /* "key:   value" for all that is not a list, one a line. */
 void sr_show_values(const json_t *object, const char *indent, FILE *to);
 /* Words after a label, wrapped under each other. */

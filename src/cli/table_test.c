@@ -124,17 +124,53 @@ static void a_port_shows_all_its_details(void **state)
 	(void)state;
 	sr_show_port(p, f);
 	json_decref(p);
-	printed(f, "name:             a\n"
-		   "plugged:          yes\n"
-		   "mac:              -\n"
-		   "queues:           3\n"
-		   "features:         CSUM GUEST_CSUM\n"
-		   "protocol:         none\n"
-		   "memory:           0x0, 4 KiB\n"
-		   "                  0x100000, 8 KiB\n"
-		   "last error:       none\n"
+	printed(f, "name:                 a\n"
+		   "plugged:              yes\n"
+		   "mac:                  -\n"
+		   "queues:               3\n"
+		   "features:             CSUM GUEST_CSUM\n"
+		   "protocol:             none\n"
+		   "memory:               0x0, 4 KiB\n"
+		   "                      0x100000, 8 KiB\n"
+		   "last error:           none\n"
 		   "counters:\n"
-		   "  tx frames:      5\n");
+		   "  tx frames:          5\n");
+}
+
+static void disks_and_devices_are_tables_too(void **state)
+{
+	json_t *disks = load("[{\"name\":\"d0\",\"type\":\"file\",\"size\":10737418240,"
+			     "\"block_size\":512,\"read_only\":false,\"iops\":500,"
+			     "\"bytes_per_second\":0,\"users\":[\"b0\"]},"
+			     "{\"name\":\"d1\",\"type\":\"mem\",\"size\":1536,\"block_size\":512,"
+			     "\"read_only\":true,\"iops\":0,\"bytes_per_second\":20971520,"
+			     "\"users\":[\"s0 0:0\",\"s0 1:0\"]}]");
+	json_t *devices = load("[{\"name\":\"b0\",\"type\":\"blk\",\"state\":\"running\","
+			       "\"disk\":\"d0\",\"queues\":4,\"in_flight\":2,"
+			       "\"counters\":{\"reads\":3,\"writes\":4,\"flushes\":1,"
+			       "\"read_bytes\":4096,\"written_bytes\":512,\"failed\":1,"
+			       "\"malformed\":1}},"
+			       "{\"name\":\"s0\",\"type\":\"scsi\",\"state\":\"waiting\","
+			       "\"units\":[{\"target\":0,\"lun\":0,\"disk\":\"d1\"},"
+			       "{\"target\":1,\"lun\":0,\"disk\":\"d1\"}],"
+			       "\"queues\":0,\"in_flight\":0,"
+			       "\"counters\":{\"commands\":9,\"check_conditions\":2}}]");
+	FILE *f = begin();
+
+	(void)state;
+	sr_show_disks(disks, f);
+	sr_show_devices(devices, f);
+	json_decref(disks);
+	json_decref(devices);
+	printed(f, "DISK  TYPE  SIZE  BLOCK  ACCESS  IOPS-LIMIT  BYTES/S-LIMIT  USERS\n"
+		   "d0    file   10G    512  rw             500              -  b0\n"
+		   "d1    mem   1536    512  ro               -            20M  s0 0:0, s0 1:0\n"
+		   "DEVICE  TYPE  STATE    QUEUES  IN-FLIGHT  REQUESTS  READ-BYTES  "
+		   "WRITTEN-BYTES  FAILED  DISKS\n"
+		   "b0      blk   running       4          2         8        4096  "
+		   "          512       2  d0\n"
+		   "s0      scsi  waiting       0          0         9           0  "
+		   "            0       2  d1\n");
 }
 
 static void nonsense_from_a_daemon_is_survived(void **state)
@@ -147,6 +183,11 @@ static void nonsense_from_a_daemon_is_survived(void **state)
 	sr_show_rates(odd, odd, 1.0, f);
 	sr_show_macs(odd, f);
 	sr_show_port(json_array_get(odd, 1), f);
+	sr_show_disks(odd, f);
+	sr_show_disk(json_array_get(odd, 1), f);
+	sr_show_devices(odd, f);
+	sr_show_device(json_array_get(odd, 1), f);
+	sr_show_device_rates(odd, odd, 1.0, f);
 	json_decref(odd);
 	fclose(f);
 	assert_true(size > 0);
@@ -161,6 +202,7 @@ int main(void)
 		cmocka_unit_test(ports_show_what_they_have_and_a_dash_for_the_rest),
 		cmocka_unit_test(rates_are_differences_over_time),
 		cmocka_unit_test(a_port_shows_all_its_details),
+		cmocka_unit_test(disks_and_devices_are_tables_too),
 		cmocka_unit_test(nonsense_from_a_daemon_is_survived),
 	};
 

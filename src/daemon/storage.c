@@ -252,6 +252,14 @@ static int check_place(const struct sr_daemon_device *v, const char *name,
 	if (l)
 		return sr_error_set(e, -EEXIST, "unit %u:%u is there already%s", c->target, c->lun,
 				    l->removing ? ", being removed" : "");
+	*key = sr_kind_key(&sr_lun_kind, "disk");
+	for (l = v->luns; l; l = l->next)
+		if (l->config.target == c->target && !strcmp(l->config.disk, c->disk))
+			return sr_error_set(
+				e, -EEXIST,
+				"got '%s', which unit %u:%u is: a disk is one unit of a "
+				"target",
+				c->disk, l->config.target, l->config.lun);
 	return 0;
 }
 

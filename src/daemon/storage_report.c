@@ -147,7 +147,7 @@ static void add_config(json_t *j, const struct sr_daemon_device *v)
 	add_number(j, "queues_offered", c->queues);
 	if (!v->blk)
 		return;
-	json_object_set_new(j, "serial", sr_text_report(c->serial));
+	json_object_set_new(j, "serial", sr_text_report(c->serial[0] ? c->serial : c->name));
 	info = sr_blk_info(v->blk);
 	json_object_set_new(
 		j, "cache",
