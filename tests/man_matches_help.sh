@@ -37,7 +37,7 @@ section() { # HEADING: the lines up to the next heading that have .TP before the
 # Options stand at the start of help's lines; its prose may name those of other commands.
 helped() { grep -E '^  (-.,|   ) --' | grep -oE -e '^  (-.,|   ) --[a-z-]+' | options; }
 
-for command in switch serve ctl "bench net" "bench blk" "bench scsi"; do
+for command in switch serve blk scsi ctl "bench net" "bench blk" "bench scsi"; do
   # shellcheck disable=SC2086 # "bench net" is two words
   "$slipring" $command --help < /dev/null > "$tmp/help" || complain "$command --help fails"
   helped < "$tmp/help" | grep -vE -e "$common" > "$tmp/program"
@@ -63,14 +63,15 @@ keys() { # HEADING
                     { tp = ($0 == ".TP") }' "$yaml_page" | sed 's/\\-/-/g' | sort
 }
 for where in ".SH KEYS|x: 1\n" ".SS control|control: {x: 1}\n" ".SS switch|switch: {x: 1}\n" \
-  ".SS ports|ports: [{x: 1}]\n"; do
+  ".SS ports|ports: [{x: 1}]\n" ".SS disks|disks: [{x: 1}]\n" ".SS blk|blk: [{x: 1}]\n" \
+  ".SS scsi|scsi: [{x: 1}]\n" ".SS luns|scsi: [{name: a, socket: b, luns: [{x: 1}]}]\n"; do
   known "${where#*|}" > "$tmp/program"
   keys "${where%%|*}" > "$tmp/page"
   same "slipring.yaml ${where%%|*}" "$tmp/program" "$tmp/page"
 done
 
 awk '/^\.EE/ { on = 0 } on; /^\.EX/ { on = 1 }' "$yaml_page" | sed 's/\\-/-/g' > "$tmp/man.yaml"
-for example in "$tmp/man.yaml" "$2/examples/switch.yaml"; do
+for example in "$tmp/man.yaml" "$2"/examples/*.yaml; do
   "$slipring" serve --check "$example" > "$tmp/out" 2>&1 || complain "$(cat "$tmp/out")"
 done
 
