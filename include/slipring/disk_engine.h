@@ -37,7 +37,8 @@ struct sr_disk_ops {
 	/* Starts them. Must not complete any before it returns: what is done at once waits in a
 	 * list of the channel (sr_disk_finish) for the next poll. */
 	void (*submit)(struct sr_disk_channel *c, struct sr_disk_req *const *r, unsigned n);
-	/* Calls sr_disk_finish for what is done meanwhile. Optional: nothing ever takes time. */
+	/* Calls sr_disk_finish for what is done meanwhile; may undo arm. Optional: nothing ever
+	 * takes time. */
 	void (*reap)(struct sr_disk_channel *c);
 	/* As sr_poller_ops.arm. Optional. */
 	bool (*arm)(struct sr_disk_channel *c);
@@ -69,6 +70,7 @@ struct sr_disk_channel {
 	unsigned finished;		       /* length of that list */
 	unsigned under_way;		       /* submitted and not completed yet */
 	bool reaping, completing;
+	bool asleep; /* its poller: only arm's promise wakes it */
 };
 
 /* The first and last thing of create and destroy. `info` and size come from the engine; a

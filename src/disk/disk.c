@@ -174,16 +174,24 @@ void sr_disk_set_size(struct sr_disk *d, uint64_t size)
 	}
 }
 
+static unsigned poll_channel(struct sr_disk_channel *c);
+
 static int channel_poll(void *ctx)
 {
-	return (int)sr_disk_poll(ctx);
+	struct sr_disk_channel *c = ctx;
+
+	c->asleep = false;
+	return (int)poll_channel(c);
 }
 
 static bool channel_arm(void *ctx)
 {
 	struct sr_disk_channel *c = ctx;
 
-	return c->done || (c->disk->ops->arm && c->disk->ops->arm(c));
+	if (c->done || (c->disk->ops->arm && c->disk->ops->arm(c)))
+		return true;
+	c->asleep = true;
+	return false;
 }
 
 static const struct sr_poller_ops poller_ops = { .poll = channel_poll, .arm = channel_arm };
@@ -204,7 +212,7 @@ struct sr_disk_channel *sr_disk_channel_create(struct sr_disk *d, struct sr_loop
 	c->done = NULL;
 	c->done_tail = &c->done;
 	c->finished = c->under_way = 0;
-	c->reaping = c->completing = false;
+	c->reaping = c->completing = c->asleep = false;
 	atomic_fetch_add(&d->channels, 1);
 	c->poller = sr_poller_create(loop, &poller_ops, c, e);
 	fd = d->ops->event_fd ? d->ops->event_fd(c) : -1;
@@ -259,7 +267,7 @@ static unsigned take_done(struct sr_disk_channel *c, struct sr_disk_req **batch,
 	return n;
 }
 
-unsigned sr_disk_poll(struct sr_disk_channel *c)
+static unsigned poll_channel(struct sr_disk_channel *c)
 {
 	struct sr_disk_req *batch[SR_DISK_BATCH];
 	unsigned total, n;
@@ -280,6 +288,18 @@ unsigned sr_disk_poll(struct sr_disk_channel *c)
 	}
 	c->completing = false;
 	return total;
+}
+
+unsigned sr_disk_poll(struct sr_disk_channel *c)
+{
+	unsigned n = poll_channel(c);
+
+	/* An engine that was reaped is not armed any more; who sleeps relies on that it is. */
+	if (c->asleep && c->under_way) {
+		c->asleep = false;
+		sr_poller_wake(c->poller);
+	}
+	return n;
 }
 
 bool sr_disk_cancel(struct sr_disk_channel *c, struct sr_disk_req *r)

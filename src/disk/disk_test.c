@@ -28,6 +28,7 @@ struct slow_channel {
 	struct sr_disk_channel channel;
 	struct sr_disk_req *held[4 * SR_DISK_BATCH];
 	unsigned n, reap; /* held; how many the next reap ends */
+	bool armed;
 };
 
 static struct slow_channel *slow(struct sr_disk_channel *c)
@@ -73,11 +74,18 @@ static void slow_reap(struct sr_disk_channel *c)
 	struct slow_channel *s = slow(c);
 	unsigned n = (unsigned)sr_min(s->reap, s->n);
 
+	s->armed = false;
 	for (unsigned i = 0; i < n; i++)
 		sr_disk_finish(c, s->held[i], 0);
 	memmove(s->held, s->held + n, (s->n - n) * sizeof(s->held[0]));
 	s->n -= n;
 	s->reap -= n;
+}
+
+static bool slow_arm(struct sr_disk_channel *c)
+{
+	slow(c)->armed = true;
+	return false;
 }
 
 static int slow_event_fd(struct sr_disk_channel *c)
@@ -107,6 +115,7 @@ static const struct sr_disk_ops slow_ops = {
 	.channel_destroy = slow_channel_destroy,
 	.submit = slow_submit,
 	.reap = slow_reap,
+	.arm = slow_arm,
 	.event_fd = slow_event_fd,
 	.cancel = slow_cancel,
 };
@@ -492,6 +501,28 @@ static void an_engines_event_wakes_the_loop_through_all_layers(void **state)
 	sr_disk_destroy(d);
 }
 
+static void who_polls_beside_a_sleeping_channel_does_not_leave_it_unarmed(void **state)
+{
+	struct slow *s = make_slow();
+	struct sr_disk_req r, *list = &r;
+	struct disk_rig rig;
+
+	(void)state;
+	disk_rig_open(&rig, &s->disk);
+	reqs(&r, &list, 1);
+	disk_rig_submit_one(&rig, &r);
+	disk_rig_run_for(&rig, 1000000);
+	assert_true(slow(rig.channel)->armed);
+	sr_disk_poll(rig.channel);
+	assert_false(slow(rig.channel)->armed);
+	disk_rig_run_for(&rig, 1000000);
+	assert_true(slow(rig.channel)->armed);
+	slow(rig.channel)->reap = 1;
+	sr_disk_poll(rig.channel);
+	disk_rig_close(&rig);
+	sr_disk_destroy(&s->disk);
+}
+
 static void the_null_disk_knows_no_zones(void **state)
 {
 	struct sr_disk *d = make_null(MIB);
@@ -525,6 +556,7 @@ int main(void)
 		cmocka_unit_test(
 			a_cancelled_request_is_completed_by_the_next_poll_through_all_layers),
 		cmocka_unit_test(an_engines_event_wakes_the_loop_through_all_layers),
+		cmocka_unit_test(who_polls_beside_a_sleeping_channel_does_not_leave_it_unarmed),
 		cmocka_unit_test(the_null_disk_knows_no_zones),
 	};
 
