@@ -11,14 +11,17 @@ import tempfile
 import time
 
 from . import proc
+from .disk import Disk
 from .nic import Nic
 from .qemu import Qemu
+from .storage import Store, file_of
 from .switch import Switch
 from .transfer import transfer
 from .uml import Uml
 
 FILE_MIB = 64
 SECONDS = 3  # of iperf3 each way
+DISK_MIB = 256
 
 
 def say(what, text):
@@ -76,6 +79,31 @@ def measure(a, b, switch):
     return [f'{k:10} {v}' for k, v in rows] + [''] + port_table(switch), file.sent == file.received
 
 
+def disk_written(a):
+    """Makes a file system on a's disk and writes a file; returns its checksum."""
+    a.run('mkfs.ext4 -q /dev/vda && mkdir -p /tmp/disk && mount /dev/vda /tmp/disk', timeout=60)
+    return a.run(f'head -c {FILE_MIB << 20} /dev/urandom > /tmp/disk/file && sync &&'
+                 ' sha256sum < /tmp/disk/file', timeout=60).output
+
+
+def disk_read(a):
+    return a.run('mkdir -p /tmp/disk && mount /dev/vda /tmp/disk && sha256sum < /tmp/disk/file',
+                 timeout=60).output
+
+
+def survives_a_kill(a):
+    """Returns (line, everything is well)."""
+    say('disk', f"a makes a file system, writes {FILE_MIB} MiB, is killed, comes back")
+    before = disk_written(a)
+    a.kill()
+    a.boot()
+    after = disk_read(a)
+    text = f'unchanged: sha256 {after[:16]}...' if after == before else \
+        f'DIFFERENT: written {before}; read {after}'
+    return f'disk       {FILE_MIB} MiB, {a.name} killed and back after {a.boot_seconds:.1f} s, {text}', \
+        after == before
+
+
 def stay(guests, switch):
     say('staying', 'until Ctrl-C')
     for g in guests:
@@ -93,24 +121,34 @@ def show(options, workdir):
     kind = Qemu if options.qemu else Uml
     ports = [f'vhost-user,name={n},socket={workdir}/{n}.sock' for n in 'ab']
     switch = Switch(os.environ['SLIPRING'], workdir, ports)
-    guests = [kind(n, [Nic(f'{workdir}/{n}.sock')], workdir, shell=options.stay) for n in 'ab']
+    disk = f'{workdir}/disk.sock'
+    image = file_of(f'{workdir}/disk.img', DISK_MIB)
+    serve = ['blk', f'--socket-path={disk}', f'--blk-file={image}']
+    store = Store(os.environ['SLIPRING'], workdir, [disk], *serve)
+    devices = {n: [Nic(f'{workdir}/{n}.sock')] for n in 'ab'}
+    devices['a'].append(Disk(disk))
+    guests = [kind(n, devices[n], workdir, shell=options.stay) for n in 'ab']
     try:
         switch.start()
         say('switch', 'slipring switch ' + ' '.join(f'--port {p}' for p in ports))
+        store.start()
+        say('disk', 'slipring ' + ' '.join(serve))
         say('guests', f'booting two {kind.kind} guests')
         for g in guests:
             g.start()
         for i, g in enumerate(guests, 1):
             g.wait().address(f'10.0.0.{i}/24')
         table, well = measure(*guests, switch)
-        print('', *table, '', sep='\n', flush=True)
+        line, kept = survives_a_kill(guests[0])
+        print('', *table, '', line, '', sep='\n', flush=True)
         if options.stay:
             stay(guests, switch)
-        return 0 if well else 1
+        return 0 if well and kept else 1
     finally:
         for g in guests:
             g.kill()
         switch.close()
+        store.close()
 
 
 def main():
