@@ -194,7 +194,7 @@ static void show_units(const json_t *units, FILE *to)
 		const char *state = sr_show_text_of(u, "state");
 		bool going = state && !strcmp(state, "removing");
 
-		fprintf(to, "%-18s%lld:%lld %s%s\n",
+		fprintf(to, "%-*s%lld:%lld %s%s\n", SR_SHOW_LABEL,
 			i ? "" : "units:", (long long)sr_show_number_of(u, "target"),
 			(long long)sr_show_number_of(u, "lun"), sr_show_text_of(u, "disk"),
 			going ? ", removing" : "");

@@ -117,6 +117,7 @@ def test_a_client_tries_until_somebody_listens_and_again_after(start, place):
             s.settimeout(30)
             guest, _ = s.accept()
             d.has_state("c", "connected")
+            s.close()  # or it would be connected again before anybody looks
             guest.close()
             d.has_state("c", "waiting")
         (place / "c.sock").unlink()
