@@ -359,6 +359,23 @@ static void unmap_takes_many_descriptors_or_none(void **state)
 	rig_destroy(&r);
 }
 
+static void unmap_goes_in_pieces_that_the_medium_takes(void **state)
+{
+	static const struct rig_options o = { .zero_max = 4 * 512 };
+	struct unit_rig r;
+
+	(void)state;
+	rig_create(&r, &o);
+	memset(r.medium->data, 0xff, RIG_BLOCKS * 512);
+	assert_int_equal(rig_do(&r, 0, "42 00 00000000 00 0018 00",
+				"0016 0010 00000000 0000000000000001 0000000a 00000000"),
+			 0);
+	assert_int_equal(r.medium->asked[SR_DISK_ZEROES], 3);
+	assert_true(medium_is(&r, 512, 10 * 512, -1));
+	assert_int_equal(r.medium->data[0] & r.medium->data[11 * 512], 0xff);
+	rig_destroy(&r);
+}
+
 static void compare_and_write_writes_only_what_was_expected(void **state)
 {
 	struct unit_rig r;
@@ -471,6 +488,7 @@ int main(void)
 		cmocka_unit_test(write_same_writes_zeroes_and_patterns),
 		cmocka_unit_test(zeroes_are_written_where_the_medium_cannot_make_them),
 		cmocka_unit_test(unmap_takes_many_descriptors_or_none),
+		cmocka_unit_test(unmap_goes_in_pieces_that_the_medium_takes),
 		cmocka_unit_test(compare_and_write_writes_only_what_was_expected),
 		cmocka_unit_test(protection_is_made_on_reads_and_checked_on_writes),
 	};

@@ -269,6 +269,8 @@ static void classic_reservations_keep_out_others_until_released(void **state)
 		assert_int_equal(rig_do(&r, 1, TUR, ""), CONFLICT);
 		assert_int_equal(rig_do(&r, 1, "12 00 00 00 24 00", ""), 0);
 		assert_int_equal(rig_do(&r, 1, "5e 00 00 00 00 00 00 0100 00", ""), CONFLICT);
+		/* Not even his own. */
+		assert_int_equal(rig_do(&r, 0, "5e 00 00 00 00 00 00 0100 00", ""), CONFLICT);
 		assert_int_equal(rig_do(&r, 0, READ, ""), 0);
 		assert_int_equal(rig_do(&r, 1, release, ""), 0);
 		assert_int_equal(rig_do(&r, 1, READ, ""), CONFLICT);
