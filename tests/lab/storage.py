@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A slipring that serves disks: `slipring blk`, `slipring scsi` or `slipring serve FILE`."""
 import os
-import subprocess
 
 from . import proc
 from .daemon import Daemon
@@ -41,12 +40,3 @@ def file_of(path, mib):
 def allocated(path):
     """Bytes that it takes on its medium."""
     return os.stat(path).st_blocks * 512
-
-
-def qemu_img(*words, timeout=120):
-    """The machine's own QEMU tools; returns their output."""
-    r = subprocess.run(['qemu-img', *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, text=True, timeout=timeout)
-    if r.returncode:
-        raise RuntimeError(f'qemu-img {words}: exit {r.returncode}\n{r.stdout}')
-    return r.stdout
