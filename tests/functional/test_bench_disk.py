@@ -169,3 +169,25 @@ def test_another_kind_of_device_is_refused(binary, tmp_path):
     proc.kill(switch)
     assert done.returncode == 1
     assert 'it is a network device' in done.stderr
+
+
+@pytest.mark.parametrize('kind', ['blk', 'scsi'])
+def test_our_own_disks_bring_back_what_was_written(binary, tmp_path, kind):
+    socket = tmp_path / 'own.sock'
+    disk = ['--disk=mem,size=64M'] if kind == 'blk' else ['--lun', '3:2=mem,size=64M']
+    server = proc.spawn([binary, kind, f'--socket-path={socket}', *disk],
+                        log=tmp_path / 'own.log')
+    end = time.monotonic() + 20
+    while not socket.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    unit = ['--target', '3', '--lun', '2'] if kind == 'scsi' else []
+    common = [binary, 'bench', kind, '--json', '--seconds', '0.5', '--verify', *unit, socket]
+    first = subprocess.run([*common, '--rw', 'randrw', '--destroy-data', '--queues', '2',
+                            '--flush-every', '20'], capture_output=True, text=True, timeout=120,
+                           check=False)
+    later = subprocess.run([*common, '--rw', 'read', '--bs', '64k'], capture_output=True,
+                           text=True, timeout=120, check=False)
+    proc.kill(server)
+    for done in first, later:
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)['verified']['blocks'] > 0
