@@ -12,6 +12,7 @@
 #define SLIPRING_DISK_ENGINE_H
 
 #include <slipring/disk.h>
+#include <stdatomic.h>
 
 #ifdef __cplusplus
 extern "C" {

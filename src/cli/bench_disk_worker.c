@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <slipring/virtio.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

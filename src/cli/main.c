@@ -12,12 +12,8 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "switch", sr_cli_switch },
-	{ "serve", sr_cli_serve },
-	{ "blk", sr_cli_blk },
-	{ "scsi", sr_cli_scsi },
-	{ "ctl", sr_cli_ctl },
-	{ "bench", sr_cli_bench },
+	{ "switch", sr_cli_switch }, { "serve", sr_cli_serve }, { "blk", sr_cli_blk },
+	{ "scsi", sr_cli_scsi },     { "ctl", sr_cli_ctl },	{ "bench", sr_cli_bench },
 };
 
 static const char doc[] =

@@ -4,6 +4,8 @@
 #include "feature_names.h"
 #include "report.h"
 
+#include <stdatomic.h>
+
 json_t *sr_mac_report(const uint8_t mac[6])
 {
 	static const uint8_t none[6];

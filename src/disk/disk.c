@@ -21,6 +21,7 @@
 #include <inttypes.h>
 #include <slipring/disk_engine.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static bool is_power_of_two(uint32_t n)

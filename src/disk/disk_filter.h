@@ -5,6 +5,7 @@
 #define SR_DISK_FILTER_H
 
 #include <slipring/disk_engine.h>
+#include <stdatomic.h>
 
 /* What the control loop sets while others read it: each value for itself. */
 #define RELAXED_GET(x)	  atomic_load_explicit(&(x), memory_order_relaxed)

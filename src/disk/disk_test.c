@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <slipring/disk_engine.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

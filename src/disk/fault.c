@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct fault_disk {

@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Times in sixteenths of a nanosecond, so that a million per second is not 3 % off. */

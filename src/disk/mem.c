@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <slipring/disk_engine.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <slipring/disk.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 struct zone {

@@ -15,8 +15,8 @@ from lab.qemu import Qemu  # noqa: E402
 
 BUILD = Path(os.environ.get('SLIPRING', TOP / 'build/check-gcc/src/cli/slipring')).parents[2]
 EXAMPLE = TOP / 'examples/rng/rng.c'
-# _Atomic in a structure is C only; what includes port.h cannot be C++ before C++23.
-CPP_NEEDS_C_ATOMICS = {'port.h', 'switch.h', 'tap.h', 'net.h'}
+# _Atomic in a structure is C only; what includes one of these cannot be C++ before C++23.
+CPP_NEEDS_C_ATOMICS = {'port.h', 'switch.h', 'tap.h', 'net.h', 'disk_engine.h', 'blk.h', 'scsi.h'}
 
 
 def run(*words, **kw):

@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "blk_internal.h"

@@ -5,6 +5,7 @@
 
 #include <slipring/blk.h>
 #include <slipring/virtio.h>
+#include <stdatomic.h>
 
 #include "base.h"
 

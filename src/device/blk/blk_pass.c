@@ -8,6 +8,7 @@
 #include "blk_internal.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 /* As long as all requests are under way. Any completion on this loop ends it sooner. */
 #define DEPTH_RETRY_US 1000

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct blk_queue *blk_queue_get(struct sr_device *d, unsigned queue)

@@ -2,6 +2,7 @@
 #include "blk_rig.h"
 
 #include <slipring/loop.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

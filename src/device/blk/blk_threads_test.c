@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

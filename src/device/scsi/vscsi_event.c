@@ -8,6 +8,8 @@
 #include "iov.h"
 #include "vscsi_internal.h"
 
+#include <stdatomic.h>
+
 #define T_NO_EVENT	0u
 #define T_EVENTS_MISSED 0x80000000u
 

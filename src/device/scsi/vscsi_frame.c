@@ -14,6 +14,7 @@
  * The two sizes of protection information stand before the CDB. The text of the specification
  * has them behind it, the drivers and devices that exist (Linux, its vhost) have not.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "iov.h"

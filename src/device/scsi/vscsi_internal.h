@@ -7,6 +7,7 @@
 #include <slipring/virtio.h>
 
 #include <endian.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "base.h"

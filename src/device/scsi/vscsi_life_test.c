@@ -3,6 +3,7 @@
 #include "vscsi_rig.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define Q VSCSI_REQUEST

@@ -3,6 +3,7 @@
  * each time some of its commands have ended. */
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "vscsi_internal.h"
 

@@ -4,6 +4,7 @@
  * and those of a unit that nobody touches come back well. For the thread sanitizer too. */
 #include "vscsi_rig.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define Q     VSCSI_REQUEST

@@ -18,6 +18,7 @@
  * Rejected: to count commands under way in one place for all queues, which each command would
  * pay for.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "iov.h"

@@ -2,6 +2,8 @@
 /* Task management from one loop for commands that are under way on others. */
 #include "vscsi_rig.h"
 
+#include <stdatomic.h>
+
 #define Q    VSCSI_REQUEST
 #define HELD 4u /* commands on each of two request queues */
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* The errors that users of disks know. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 
 /* Linux 6.12, later than the headers that this is built with: start in addr, length in addr3. */
 #ifndef BLOCK_URING_CMD_DISCARD

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <rbd/librbd.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Where the operator's ceph.conf says nothing: an unreachable cluster is told within seconds. */
