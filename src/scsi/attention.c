@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct lu_initiator *lu_initiator(struct sr_scsi_unit *u, const struct sr_scsi_nexus *n)

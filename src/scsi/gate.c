@@ -29,7 +29,7 @@ static bool is_victim(const struct sr_scsi_cmd *c, const struct sr_scsi_gate *g)
 
 static bool concerns(const struct sr_scsi_gate *g, const struct sr_scsi_cmd *c)
 {
-	return g->n_victims ? is_victim(c, g) : c->admitted && c->gate != g && overlap(c, g);
+	return g->n_victims ? is_victim(c, g) : c->admitted && overlap(c, g);
 }
 
 static struct sr_scsi_gate *busy_range(struct sr_scsi_unit *u, const struct sr_scsi_cmd *c)

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -253,10 +254,8 @@ static enum lu_state unwait(struct sr_scsi_cmd *c)
 		take_out(&u->parked, &u->parked_tail, c);
 	if (state == LU_RESUMED)
 		take_out(&l->resumed, &l->resumed_tail, c);
-	if (state == LU_FENCING) {
-		c->admitted = false;
+	if (state == LU_FENCING)
 		lu_gate_leave(u, c);
-	}
 	pthread_mutex_unlock(&u->lock);
 	return state;
 }

@@ -30,17 +30,18 @@ static size_t add_op(const struct lu_op *op, uint8_t opcode, int action, bool ti
 static void tell_all(struct sr_scsi_cmd *c, bool timeouts, size_t allocated)
 {
 	uint8_t data[ALL_BYTES_MAX];
+	const struct lu_op *op;
 	size_t len = 4;
 
 	for (unsigned i = 0; i < 256; i++) {
-		const struct lu_op *row = lu_op_row((uint8_t)i);
+		bool has_actions = lu_op_row((uint8_t)i)->actions;
 
-		if (row->len)
-			len += add_op(row, (uint8_t)i, -1, timeouts, data + len);
-		for (unsigned a = 0; row->actions && a < 32; a++)
-			if (row->actions[a].len)
-				len += add_op(&row->actions[a], (uint8_t)i, (int)a, timeouts,
+		for (unsigned a = 0; a < (has_actions ? 32 : 1); a++) {
+			op = lu_op(c->lane->unit, (uint8_t)i, (uint8_t)a);
+			if (op)
+				len += add_op(op, (uint8_t)i, has_actions ? (int)a : -1, timeouts,
 					      data + len);
+		}
 	}
 	sr_put_be32(data, (uint32_t)(len - 4));
 	lu_reply(c, data, len, allocated);
@@ -79,7 +80,7 @@ void lu_report_opcodes(struct sr_scsi_cmd *c)
 	else if (action > 31 || (action && !has_actions))
 		tell_one(c, NULL, timeouts, allocated);
 	else
-		tell_one(c, lu_op(c->cdb[3], (uint8_t)action), timeouts, allocated);
+		tell_one(c, lu_op(c->lane->unit, c->cdb[3], (uint8_t)action), timeouts, allocated);
 }
 
 /* What the carrier does: ABORT TASK, ABORT and CLEAR TASK SET, LOGICAL UNIT RESET, QUERY TASK;

@@ -7,6 +7,7 @@
  */
 #include "unit_internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define LBA4   0xff, 0xff, 0xff, 0xff
@@ -185,7 +186,7 @@ static const struct lu_op ops[256] = {
 	[0x42] = { "UNMAP",
 		   10,
 		   LU_WRITES,
-		   LU_READY,
+		   LU_READY | LU_THIN,
 		   lu_unmap,
 		   { 0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, NACA } },
 	[0x55] = { "MODE SELECT(10)",
@@ -295,13 +296,13 @@ const struct lu_op *lu_op_row(uint8_t opcode)
 	return &ops[opcode];
 }
 
-const struct lu_op *lu_op(uint8_t opcode, uint8_t action)
+const struct lu_op *lu_op(const struct sr_scsi_unit *u, uint8_t opcode, uint8_t action)
 {
 	const struct lu_op *op = &ops[opcode];
 
 	if (op->actions)
 		op = &op->actions[action & 0x1f];
-	return op->len ? op : NULL;
+	return op->len && (u->thin || !(op->flags & LU_THIN)) ? op : NULL;
 }
 
 /* The control byte is the last one of the CDB. */
@@ -356,7 +357,7 @@ static bool is_plain(const struct sr_scsi_cmd *c)
 
 void lu_run(struct sr_scsi_cmd *c)
 {
-	const struct lu_op *op = lu_op(c->cdb[0], c->cdb[1]);
+	const struct lu_op *op = lu_op(c->lane->unit, c->cdb[0], c->cdb[1]);
 
 	if (SR_UNLIKELY(!is_plain(c)) && !may_go_on(c, op))
 		return;

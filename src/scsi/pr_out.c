@@ -81,8 +81,6 @@ static void drop(struct pr_out *p, struct lu_registration **at)
 	pr->count--;
 	if (pr->holder == r || (lu_pr_all(pr->type) && !pr->list))
 		end_reservation(p);
-	if (p->own == r)
-		p->own = NULL;
 	free(r);
 }
 

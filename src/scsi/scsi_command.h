@@ -60,7 +60,7 @@ struct sr_scsi_cmd {
 	uint64_t seq;			     /* its place among the commands of its lane */
 	uint64_t offset, bytes;		     /* what it touches of the medium */
 	uint8_t state, stop, protect;
-	bool admitted; /* nobody has that range for himself */
+	bool admitted; /* among those that others wait for who want that range for themselves */
 };
 
 /* A command may be used again as soon as it was completed. Commands that another initiator's

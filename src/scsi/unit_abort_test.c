@@ -192,6 +192,31 @@ static void many_who_want_one_range_have_it_one_after_the_other(void **state)
 	rig_destroy(&r);
 }
 
+static void only_one_at_a_time_compares_and_writes(void **state)
+{
+	struct unit_rig r;
+	struct rig_cmd *k[2];
+
+	(void)state;
+	rig_create(&r, &plain);
+	r.medium->hold = true;
+	for (unsigned i = 0; i < 2; i++) {
+		k[i] = rig_cmd(&r, i, CAW_1, 1024, 0);
+		memset(k[i]->data_out + 512, (int)i + 1, 512);
+		rig_submit(i ? r.lane : r.other, k[i]);
+	}
+	rig_poll(&r);
+	assert_int_equal(r.medium->asked[SR_DISK_READ], 1);
+	r.medium->hold = false;
+	rig_poll(&r);
+	assert_true(k[0]->completed == 1 && k[1]->completed == 1);
+	assert_int_equal(rig_outcome(k[0]), 0);
+	assert_int_equal(rig_outcome(k[1]), RIG_CHECK(0xe, 0x1d00));
+	rig_cmd_free(k[0]);
+	rig_cmd_free(k[1]);
+	rig_destroy(&r);
+}
+
 static void registrations(struct unit_rig *r)
 {
 	assert_int_equal(rig_do(r, 0, "5f 06 00 00 00 00000018 00",
@@ -278,6 +303,7 @@ int main(void)
 		cmocka_unit_test(compare_and_write_that_waits_can_be_aborted),
 		cmocka_unit_test(a_command_that_waits_for_a_range_can_be_aborted),
 		cmocka_unit_test(many_who_want_one_range_have_it_one_after_the_other),
+		cmocka_unit_test(only_one_at_a_time_compares_and_writes),
 		cmocka_unit_test(preempt_and_abort_ends_the_commands_of_who_is_driven_out),
 		cmocka_unit_test(preempt_and_abort_waits_for_what_cannot_be_stopped),
 	};

@@ -114,6 +114,34 @@ static void commands_answer_as_the_standards_say(void **state)
 	rig_destroy(&r);
 }
 
+/* Each row of the table that is told is there, and none but those. */
+static void all_that_is_supported_is_told(void **state)
+{
+	static const struct rig_options thick = { .cannot_discard = true };
+	const struct rig_options *options[] = { &thin, &thick };
+	unsigned told[2];
+
+	(void)state;
+	for (unsigned o = 0; o < 2; o++) {
+		struct unit_rig r;
+		struct rig_cmd *k;
+		bool unmap = false;
+
+		rig_create(&r, options[o]);
+		k = rig_cmd(&r, 0, "a3 0c 00 00 0000 00010000 00 00", 0, 0x10000);
+		rig_run(&r, k);
+		told[o] = k->c.transferred / 8;
+		assert_int_equal(k->c.transferred, 4 + told[o] * 8);
+		for (unsigned i = 0; i < told[o]; i++)
+			unmap = unmap || k->data_in[4 + 8 * i] == 0x42;
+		assert_int_equal(unmap, o == 0);
+		rig_cmd_free(k);
+		rig_destroy(&r);
+	}
+	assert_int_equal(told[0], 50);
+	assert_int_equal(told[1], 49);
+}
+
 static void mode_pages_are_told(void **state)
 {
 	static const struct row rows[] = {
@@ -226,6 +254,7 @@ static void attentions_come_in_order_and_once(void **state)
 	(void)state;
 	rig_create(&r, &thin);
 	assert_int_equal(sr_disk_resize(&r.medium->disk, 512 * 1024, NULL), 0);
+	assert_int_equal(sr_disk_resize(&r.medium->disk, 512 * 512, NULL), 0);
 	sr_scsi_unit_attention(r.unit, r.nexus[0], 0x3f0e);
 	/* INQUIRY looks past it, REQUEST SENSE tells it. */
 	assert_int_equal(rig_do(&r, 0, "12 00 00 00 ff 00", ""), 0);
@@ -301,6 +330,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands_answer_as_the_standards_say),
+		cmocka_unit_test(all_that_is_supported_is_told),
 		cmocka_unit_test(mode_pages_are_told),
 		cmocka_unit_test(mode_pages_are_changed_or_refused_whole),
 		cmocka_unit_test(sense_data_points_at_the_field),

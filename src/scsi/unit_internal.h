@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 
 #define LU_ATTENTIONS	     8u	   /* that wait for one initiator; later ones are left out */
 #define LU_INITIATORS	     1024u /* attached to one unit */
@@ -314,6 +315,7 @@ enum lu_conflict { /* with whose reservation, SPC-5 5.13.1, SBC-4 4.17 */
 enum {
 	LU_READY = 1 << 0,   /* not while the unit is stopped */
 	LU_ALWAYS = 1 << 1,  /* a pending attention does not get in its way */
+	LU_THIN = 1 << 3,    /* only where blocks can be unmapped */
 	LU_HARMLESS = 1 << 2 /* SPC-2: also while another one has a RESERVE(6) */
 };
 struct lu_op {
@@ -324,7 +326,8 @@ struct lu_op {
 	uint8_t usage[16]; /* which bits are looked at; [0] and a service action: themselves */
 	const struct lu_op *actions; /* 32, by service action: CDB byte 1, bits 0 to 4 */
 };
-const struct lu_op *lu_op(uint8_t opcode, uint8_t action); /* NULL = there is none */
+/* NULL = this unit has none. */
+const struct lu_op *lu_op(const struct sr_scsi_unit *u, uint8_t opcode, uint8_t action);
 const struct lu_op *lu_op_row(uint8_t opcode);
 void lu_run(struct sr_scsi_cmd *c);
 

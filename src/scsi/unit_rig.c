@@ -4,6 +4,7 @@
 #include "iov.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,4 +296,33 @@ uint32_t rig_do(struct unit_rig *r, unsigned initiator, const char *cdb, const c
 	outcome = rig_outcome(k);
 	rig_cmd_free(k);
 	return outcome;
+}
+
+void rig_fill(uint8_t *p, size_t n, unsigned seed)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)(seed + i * 7 + (i >> 8));
+}
+
+uint32_t rig_send(struct unit_rig *r, const char *cdb, uint32_t len, int seed)
+{
+	struct rig_cmd *k = rig_cmd(r, 0, cdb, len, 0);
+	uint32_t outcome;
+
+	if (seed >= 0)
+		rig_fill(k->data_out, len, (unsigned)seed);
+	rig_run(r, k);
+	outcome = rig_outcome(k);
+	rig_cmd_free(k);
+	return outcome;
+}
+
+bool rig_medium_is(const struct unit_rig *r, size_t at, size_t len, int seed)
+{
+	static uint8_t expected[RIG_BUFFER];
+
+	memset(expected, 0, len);
+	if (seed >= 0)
+		rig_fill(expected, len, (unsigned)seed);
+	return !memcmp(r->medium->data + at, expected, len);
 }

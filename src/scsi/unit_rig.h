@@ -15,6 +15,7 @@
 
 #include <slipring/disk_engine.h>
 #include <slipring/loop.h>
+#include <stdatomic.h>
 
 #define RIG_BLOCKS     2048u
 #define RIG_BUFFER     (512u << 10)
@@ -72,6 +73,10 @@ void rig_run(struct unit_rig *r, struct rig_cmd *k);
  * CONDITION also key << 24 | asc << 8. */
 uint32_t rig_outcome(const struct rig_cmd *k);
 uint32_t rig_do(struct unit_rig *r, unsigned initiator, const char *cdb, const char *out);
+/* As initiator 0 with `len` bytes of the pattern `seed`; a negative seed: zeroes. */
+uint32_t rig_send(struct unit_rig *r, const char *cdb, uint32_t len, int seed);
+void rig_fill(uint8_t *p, size_t n, unsigned seed);
+bool rig_medium_is(const struct unit_rig *r, size_t at, size_t len, int seed);
 #define RIG_CHECK(key, asc) (0x02u | (uint32_t)(key) << 24 | (uint32_t)(asc) << 8)
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define LANES	   2u

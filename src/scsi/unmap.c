@@ -121,9 +121,7 @@ void lu_unmap(struct sr_scsi_cmd *c)
 {
 	size_t len = sr_get_be16(c->cdb + 7);
 
-	if (!c->lane->unit->thin)
-		lu_fail(c, LU_ILLEGAL_REQUEST, LU_ASC_OPCODE);
-	else if (c->cdb[1] & 1) /* ANCHOR */
+	if (c->cdb[1] & 1) /* ANCHOR */
 		lu_fail_cdb(c, 1, 0);
 	else if (!lu_write_allowed(c))
 		return;
