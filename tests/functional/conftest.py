@@ -113,9 +113,13 @@ class World:
 
     def disk_guest(self, kind, name='a', socket=None, **disk):
         """A booted guest with one disk."""
-        g = KINDS[kind](name, [Disk(socket or self.disk_socket, **disk)], self.dir)
+        return self.new_guest(kind, name, Disk(socket or self.disk_socket, **disk)).boot()
+
+    def new_guest(self, kind, name, *devices):
+        """A guest that is not yet booted, with these devices."""
+        g = KINDS[kind](name, list(devices), self.dir)
         self.guests.append(g)
-        return g.boot()
+        return g
 
     def lab_run(self, *words, timeout=120):
         return root.run(words, timeout=timeout)

@@ -16,7 +16,8 @@ class Disk:
         return f'virtio_uml.device={self.socket}:{UML_IDS[self.kind]}'
 
     def qemu_arguments(self, index, reconnect='reconnect-ms=100', vectors=None):
-        device = f'vhost-user-{self.kind}-pci,chardev=d{index},num-queues={self.queues}'
+        queues = {'blk': 'num-queues', 'scsi': 'num_queues'}[self.kind]
+        device = f'vhost-user-{self.kind}-pci,chardev=d{index},{queues}={self.queues}'
         # SCSI has a control and an event queue beside; QEMU's default suits a guest's CPUs.
         if vectors is not None:
             device += f',vectors={vectors}'
