@@ -291,10 +291,10 @@ static void disks_are_shared_only_where_that_is_safe(void **state)
 {
 	static const char *const fine[] = {
 		DISKS "scsi:\n- {name: s, socket: /s, luns: [\"0:0=d0\", \"0:1=d0\"]}\n",
-		DISKS "blk:\n- {name: a, disk: d0, socket: /a, read-only: true}\n"
-		      "- {name: b, disk: d0, socket: /b, read-only: true}\n",
-		"disks: [{type: file, name: d0, path: /x, read-only: on}]\n"
-		"blk:\n- {name: a, disk: d0, socket: /a}\n- {name: b, disk: d0, socket: /b}\n",
+		(DISKS "blk:\n- {name: a, disk: d0, socket: /a, read-only: true}\n"
+		       "- {name: b, disk: d0, socket: /b, read-only: true}\n"),
+		("disks: [{type: file, name: d0, path: /x, read-only: on}]\n"
+		 "blk:\n- {name: a, disk: d0, socket: /a}\n- {name: b, disk: d0, socket: /b}\n"),
 	};
 
 	(void)state;

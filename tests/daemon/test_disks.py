@@ -3,9 +3,10 @@
 import json
 import os
 import socket
+import subprocess
 
 import pytest
-from conftest import run, until
+from conftest import BINARY, run, until
 
 YAML = """\
 control:
@@ -254,6 +255,41 @@ def test_a_device_whose_guest_is_connected_goes_with_its_session(daemon, place):
         done(daemon, "remove-device", "b0")
         assert s.recv(1) == b""
     done(daemon, "remove-disk", "d0")
+
+
+def guest(path, kind):
+    return subprocess.Popen([BINARY, "bench", kind, str(path), "--seconds", "600"],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("kind", ["blk", "scsi"])
+def test_what_is_stuck_is_removed_when_it_moves_again(daemon, place, kind):
+    """An hour's delay stands for a server that does not answer."""
+    def state():
+        return daemon.json("device", "x")["state"]
+
+    done(daemon, "add-disk", "mem,name=x,size=1M,fault-delay-ms=3600000")
+    if kind == "blk":
+        done(daemon, "add-blk", f"name=x,disk=x,socket={place}/x.sock")
+    else:
+        done(daemon, "add-scsi", f"name=x,socket={place}/x.sock", "0:0=x")
+    client = guest(place / "x.sock", kind)
+    try:
+        until(lambda: daemon.json("device", "x")["in_flight"], "requests under way")
+        done(daemon, "call", "device.remove", '{"name": "x"}')
+        assert state() == "removing"
+        assert "is in use by x" in refused(daemon, "remove-disk", "x")
+        assert "(removing)" in refused(daemon, "remove-disk", "x")
+        assert "a device named x is there already" == refused(
+            daemon, "add-blk", f"name=x,disk=d0,socket={place}/z.sock")
+        done(daemon, "remove-device", "x")  # once more: only waits for it
+        done(daemon, "fault", "x", "delay-ms=0")
+        until(lambda: "x" not in names(daemon, "devices"), "gone")
+        done(daemon, "remove-disk", "x")
+    finally:
+        client.kill()
+        client.wait()
 
 
 def test_coming_and_going_leaks_nothing(daemon, place):
