@@ -108,12 +108,16 @@ void sr_scsi_nexus_destroy(struct sr_scsi_nexus *n)
 
 static int attach_locked(struct sr_scsi_unit *u, struct lu_initiator *i, struct sr_error *e)
 {
-	if (lu_initiator(u, i->nexus))
-		return sr_error_set(e, -EEXIST, "disk %s: initiator %s is attached already",
-				    sr_disk_name(u->disk), i->nexus->name);
-	if (u->n_initiators == LU_INITIATORS)
-		return sr_error_set(e, -ENOSPC, "disk %s: %u initiators are attached, no more can",
-				    sr_disk_name(u->disk), LU_INITIATORS);
+	if (lu_initiator(u, i->nexus)) {
+		sr_error_set(e, -EEXIST, "disk %s: initiator %s is attached already",
+			     sr_disk_name(u->disk), i->nexus->name);
+		return -EEXIST;
+	}
+	if (u->n_initiators == LU_INITIATORS) {
+		sr_error_set(e, -ENOSPC, "disk %s: %u initiators are attached, no more can",
+			     sr_disk_name(u->disk), LU_INITIATORS);
+		return -ENOSPC;
+	}
 	i->next = u->initiators;
 	u->initiators = i;
 	u->n_initiators++;

@@ -22,7 +22,7 @@ static size_t add_op(const struct lu_op *op, uint8_t opcode, int action, bool ti
 	memset(d, 0, DESCRIPTOR);
 	d[0] = opcode;
 	sr_put_be16(d + 2, (uint16_t)(action < 0 ? 0 : action));
-	d[5] = (uint8_t)((action >= 0) | timeouts << 1);
+	d[5] = (uint8_t)((action >= 0 ? 0x01 : 0) | (timeouts ? 0x02 : 0));
 	sr_put_be16(d + 6, op->len);
 	return DESCRIPTOR + (timeouts ? add_timeouts(d + DESCRIPTOR) : 0);
 }

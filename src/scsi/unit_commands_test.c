@@ -253,8 +253,8 @@ static void attentions_come_in_order_and_once(void **state)
 
 	(void)state;
 	rig_create(&r, &thin);
-	assert_int_equal(sr_disk_resize(&r.medium->disk, 512 * 1024, NULL), 0);
-	assert_int_equal(sr_disk_resize(&r.medium->disk, 512 * 512, NULL), 0);
+	for (unsigned i = 1; i <= 10; i++)
+		assert_int_equal(sr_disk_resize(&r.medium->disk, 512ull * 64 * i, NULL), 0);
 	sr_scsi_unit_attention(r.unit, r.nexus[0], 0x3f0e);
 	/* INQUIRY looks past it, REQUEST SENSE tells it. */
 	assert_int_equal(rig_do(&r, 0, "12 00 00 00 ff 00", ""), 0);
