@@ -120,7 +120,8 @@ int sr_vu_set_vring_kick(struct sr_session *s, struct sr_vu_queue *q, struct sr_
 
 	if (m->nfds && fd < 0)
 		return fd;
-	if (atomic_load(&q->health) != SR_VU_SOUND)
+	/* One that has broken since the message came is not quiet: it is stopped when it is. */
+	if (atomic_load(&q->health) != SR_VU_SOUND && sr_vu_queue_is_quiet(q))
 		sr_vu_queue_stop(q);
 	r = sr_vu_queue_set_kick(q, fd, &s->error);
 	if (r)

@@ -154,6 +154,31 @@ static void a_ring_that_breaks_again_and_again_is_stopped_each_time(void **state
 	}
 }
 
+/* In the middle of messages that look whether it is sound. */
+static void a_ring_that_breaks_while_it_is_kicked_on_harms_nobody(void **state)
+{
+	struct rig *r = *state;
+	struct sr_drvq_layout l = sr_drvq_layout(RIG_RING);
+	uint16_t nonsense = 30000;
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		rig_up(r);
+		for (unsigned n = 0; n < 16; n++)
+			rig_add(r, 0, n, 32);
+		rig_publish(r, 0);
+		for (unsigned n = 0; n < 32; n++) {
+			rig_send(r, SR_VU_SET_VRING_KICK, SR_VU_VERSION, &v, 8, &r->kick[0], 1);
+			if (n == 16)
+				memcpy(r->mem + l.avail + 2, &nonsense, 2);
+			if (n >= 16)
+				eventfd_write(r->kick[0], 1);
+		}
+		assert_int_equal(rig_ask(r, SR_VU_SET_VRING_KICK, &v, 8, &r->kick[0], 1), 0);
+		rig_hangup(r);
+	}
+}
+
 /* One thread rewrites the rings with anything while they are worked on. */
 static void *scribble(void *ctx)
 {
@@ -210,10 +235,12 @@ int main(void)
 		TEST(messages_under_load_lose_no_chain),
 		TEST(a_front_end_that_dies_in_full_traffic_leaves_nothing),
 		TEST(a_ring_that_breaks_again_and_again_is_stopped_each_time),
+		TEST(a_ring_that_breaks_while_it_is_kicked_on_harms_nobody),
 		TEST(scribbled_rings_end_or_go_on_but_harm_nobody),
 		LATE(messages_under_load_lose_no_chain),
 		LATE(a_front_end_that_dies_in_full_traffic_leaves_nothing),
 		LATE(a_ring_that_breaks_again_and_again_is_stopped_each_time),
+		LATE(a_ring_that_breaks_while_it_is_kicked_on_harms_nobody),
 		LATE(scribbled_rings_end_or_go_on_but_harm_nobody),
 	};
 
