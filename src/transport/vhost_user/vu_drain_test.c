@@ -579,6 +579,26 @@ static void a_ring_that_breaks_while_a_message_waits_does_not_lose_it(void **sta
 	}
 }
 
+/* Whichever message it is that waits for its last requests, and however they end. */
+static void a_broken_ring_stays_stopped_when_its_requests_are_abandoned(void **state)
+{
+	struct rig *r = *state;
+	struct sr_drvq_layout l = sr_drvq_layout(RIG_RING);
+	uint16_t idx;
+
+	rig_up(r);
+	rig_occupy(r, 0, 3);
+	memcpy(&idx, r->mem + l.avail + 2, 2);
+	break_ring(r);
+	memcpy(r->mem + l.avail + 2, &idx, 2);
+	set_table(r);
+	expect_answer(r, SR_VU_SET_MEM_TABLE, NULL);
+	assert_int_equal(rig_info(r).queues_started, 0);
+	rig_start(r, 0, 0);
+	rig_occupy(r, 0, 3);
+	rig_finish_all(r, 0);
+}
+
 /* ---- closing and destroying ---- */
 
 struct counter {
@@ -776,6 +796,7 @@ int main(void)
 		SLOW(a_broken_ring_is_told_of_at_once_and_stopped_when_it_is_quiet),
 		SLOW(a_broken_ring_starts_again_when_its_requests_are_finished),
 		SLOW(a_ring_that_breaks_while_a_message_waits_does_not_lose_it),
+		HASTY(a_broken_ring_stays_stopped_when_its_requests_are_abandoned),
 		SLOW(closing_ends_in_the_background_whatever_the_state),
 		SLOW(a_back_end_may_be_destroyed_by_its_own_end),
 		SLOW(destroying_abandons_at_once_whatever_the_state),

@@ -241,7 +241,8 @@ int sr_vu_queue_try_start(struct sr_vu_queue *q, struct sr_error *e)
 	struct start t = { .q = q, .config = &c, .e = &why };
 	int r;
 
-	if (q->running || !q->wanted || !q->size || !q->have_addr || !sr_mem_region_count(s->mem))
+	if (q->running || !q->wanted || q->breaking || !q->size || !q->have_addr ||
+	    !sr_mem_region_count(s->mem))
 		return 0;
 	r = sr_vu_inflight_part(q, &c.inflight, e);
 	if (!r)
