@@ -8,10 +8,12 @@ import os
 
 from . import initramfs, proc, root
 from .guest import Guest
+from .qmp import Qmp
 
 
 class Qemu(Guest):
     kind = 'QEMU'
+    cpus = 1  # virtio-blk uses no more queues than that
     memory = '256M'
     disk_memory = '512M'  # the larger root, while it is unpacked
     boot_timeout = 120  # TCG on a busy machine
@@ -23,6 +25,15 @@ class Qemu(Guest):
 
     def spawn(self, words, fds):
         return root.spawn(words, log=self.console, pass_fds=fds)
+
+    @property
+    def monitor(self):
+        return os.path.join(self.workdir, f'{self.name}.qmp')
+
+    def qmp(self, command, timeout=60, **arguments):
+        """Tells QEMU itself something; returns its answer."""
+        with Qmp(self.monitor, timeout) as q:
+            return q.execute(command, **arguments)
 
     def launch(self, agent, shell=None):
         cmdline = ['console=ttyS0', 'quiet', 'panic=-1', f'sr.name={self.name}',
@@ -39,7 +50,8 @@ class Qemu(Guest):
         memory = self.disk_memory if self.has_disks() else self.memory
         words = ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none',
                  '-machine', f'q35,accel={accel},memory-backend=m', '-cpu', 'max',
-                 '-m', memory,
+                 '-smp', str(self.cpus), '-m', memory,
+                 '-qmp', f'unix:{self.monitor},server=on,wait=off',
                  '-object', f'memory-backend-memfd,id=m,size={memory},share=on',
                  '-kernel', self.kernel(), '-append', ' '.join(cmdline),
                  '-serial', 'stdio',
