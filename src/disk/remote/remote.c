@@ -143,14 +143,21 @@ static void count_stray(struct remote_job *j)
 		atomic_fetch_add(&j->disk->strays, 1);
 }
 
-/* After the last one everybody may go on. */
+/* Requests wait behind strays: for the last one that writes, and for room for more. */
+static bool is_held_up(const struct remote_disk *d)
+{
+	return atomic_load(&d->strays) || atomic_load(&d->unended) >= REMOTE_STRAYS_MAX;
+}
+
+/* After the one that was waited for everybody may go on. */
 static void uncount_stray(struct remote_job *j)
 {
 	struct remote_disk *d = j->disk;
 	struct remote_channel *c;
+	bool makes_room = atomic_fetch_sub(&d->unended, 1) == REMOTE_STRAYS_MAX;
+	bool was_last = changes_medium(j) && atomic_fetch_sub(&d->strays, 1) == 1;
 
-	atomic_fetch_sub(&d->unended, 1);
-	if (!changes_medium(j) || atomic_fetch_sub(&d->strays, 1) != 1)
+	if (!makes_room && !was_last)
 		return;
 	pthread_mutex_lock(&d->lock);
 	LIST_FOREACH(c, &d->channels, link)
@@ -298,7 +305,7 @@ static bool begin(struct remote_channel *c, struct sr_disk_req *r)
 {
 	struct remote_job *j;
 
-	if (c->jobs >= REMOTE_JOBS_MAX || atomic_load(&disk_of(c)->strays))
+	if (c->jobs >= REMOTE_JOBS_MAX || is_held_up(disk_of(c)))
 		return false;
 	j = job_get(c);
 	if (!j) {

@@ -16,6 +16,9 @@
 #define REMOTE_RANGE_MAX (1u << 30)
 /* Jobs of one channel under way, so its copies take at most 64 MiB; more requests wait. */
 #define REMOTE_JOBS_MAX 64u
+/* Jobs of one disk that nobody waits for any more and that have no end yet: with so many no
+ * further one is begun, or a guest could fill our memory behind a server that is stuck. */
+#define REMOTE_STRAYS_MAX 64u
 
 struct remote_disk;
 struct remote_channel;

@@ -192,6 +192,34 @@ static void a_cancelled_read_never_touches_its_buffer(void **state)
 	assert_string_equal(data, "before");
 }
 
+/* Each holds memory of ours for as long as the server likes. */
+static void a_stuck_server_is_not_asked_for_ever_more_reads(void **state)
+{
+	struct rig *r = *state;
+	struct sr_disk_req q[REMOTE_JOBS_MAX];
+	char data[512];
+	struct iovec v = { data, sizeof(data) };
+
+	for (unsigned round = 0; round < 5; round++) {
+		for (unsigned i = 0; i < REMOTE_JOBS_MAX; i++) {
+			q[i] = request(SR_DISK_READ, 0, &v);
+			disk_rig_submit_one(&r->rig, &q[i]);
+		}
+		for (unsigned i = 0; i < REMOTE_JOBS_MAX; i++)
+			assert_true(sr_disk_cancel(r->rig.channel, &q[i]));
+		assert_true(disk_rig_wait(&r->rig, 0));
+	}
+	assert_true(r->server->n <= REMOTE_STRAYS_MAX);
+	q[0] = request(SR_DISK_READ, 0, &v);
+	disk_rig_submit_one(&r->rig, &q[0]);
+	answer(r->server, 0);
+	settle(r);
+	while (r->server->n)
+		answer(r->server, 0);
+	assert_true(disk_rig_wait(&r->rig, 0));
+	assert_int_equal(q[0].result, 0);
+}
+
 static void nothing_overtakes_a_write_that_nobody_waits_for(void **state)
 {
 	struct rig *r = *state;
@@ -266,6 +294,7 @@ int main(void)
 		T(a_long_request_goes_piece_by_piece),
 		T(fua_is_a_flush_after_the_write_where_the_server_has_none),
 		T(a_cancelled_read_never_touches_its_buffer),
+		T(a_stuck_server_is_not_asked_for_ever_more_reads),
 		T(nothing_overtakes_a_write_that_nobody_waits_for),
 		T(a_waiting_request_can_be_cancelled),
 		T(an_answer_on_its_way_wins_over_a_cancel),
