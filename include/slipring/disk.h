@@ -17,7 +17,6 @@
 #define SLIPRING_DISK_H
 
 #include <slipring/error.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
