@@ -15,7 +15,11 @@
 #define FILE_IN_KERNEL_MAX (FILE_CQ_ENTRIES - 1)
 #define FILE_TRIES_MAX	   16u /* of a request that the kernel sends back with EAGAIN or EINTR */
 #define FILE_PIECES	   64u
+/* Memory of ours for one request, and for those that come when all of the disk's have that much:
+ * a guest chooses whether its own is aligned. */
 #define FILE_BOUNCE_BYTES  (1u << 20)
+#define FILE_BOUNCE_LITTLE (64u << 10)
+#define FILE_BOUNCE_PLENTY (32u << 20)
 #define FILE_BOUNCE_ALIGN  4096u
 
 struct file_helper;
@@ -34,6 +38,7 @@ struct file_disk {
 	_Atomic bool no_punch, no_zero_range, no_discard_cmd;
 	/* The kernel tells about a lost page once: no later flush may say that all is well. */
 	_Atomic bool flush_failed;
+	_Atomic size_t bounced;	    /* bytes of all requests' bounce */
 	struct file_helper *helper; /* block devices only */
 };
 
@@ -68,6 +73,7 @@ enum {
 struct file_moves {
 	uint64_t done; /* bytes */
 	void *bounce;
+	size_t room;   /* of it */
 	unsigned niov; /* of the step under way */
 	struct iovec iov[FILE_PIECES];
 };
@@ -110,13 +116,13 @@ bool file_cancel(struct sr_disk_channel *base, struct sr_disk_req *r);
 void file_finish(struct file_channel *c, struct sr_disk_req *r, int result);
 
 /* file_prep.c: one step of a request as the kernel takes it. */
-int file_ready(const struct file_disk *f, struct sr_disk_req *r);
+int file_ready(struct file_disk *f, struct sr_disk_req *r);
 void file_prep(const struct file_disk *f, const struct sr_disk_req *r, struct io_uring_sqe *sqe);
 
 /* file_moves.c: 0 or -ENOMEM; bytes left or a negative errno. */
-int file_moves_begin(const struct file_disk *f, struct sr_disk_req *r);
-int64_t file_moves_add(const struct file_disk *f, struct sr_disk_req *r, uint32_t moved);
-void file_moves_end(struct sr_disk_req *r);
+int file_moves_begin(struct file_disk *f, struct sr_disk_req *r);
+int64_t file_moves_add(struct file_disk *f, struct sr_disk_req *r, uint32_t moved);
+void file_moves_end(struct file_disk *f, struct sr_disk_req *r);
 
 /* file_helper.c: calls that block, in order, on one thread of the disk. */
 int file_helper_start(struct file_disk *f, struct sr_error *e);

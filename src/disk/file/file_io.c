@@ -39,7 +39,7 @@ static int known_error(int code)
 void file_finish(struct file_channel *c, struct sr_disk_req *r, int result)
 {
 	if (SR_UNLIKELY(r->own[0].p))
-		file_moves_end(r);
+		file_moves_end(file_of(&c->base), r);
 	r->own[1].u = FILE_DONE;
 	sr_disk_finish(&c->base, r, result ? known_error(result) : 0);
 }
@@ -54,7 +54,7 @@ static void wait_for_room(struct file_channel *c, struct sr_disk_req *r)
 
 static void issue(struct file_channel *c, struct sr_disk_req *r)
 {
-	const struct file_disk *f = file_of(&c->base);
+	struct file_disk *f = file_of(&c->base);
 	struct io_uring_sqe *sqe = NULL;
 	int ret = file_ready(f, r);
 
@@ -174,7 +174,7 @@ static void transfer_failed(struct file_channel *c, struct sr_disk_req *r, int r
 /* Came back short: 0 bytes mean that the file ends there, whoever cut it. */
 static void go_on(struct file_channel *c, struct sr_disk_req *r, uint32_t moved)
 {
-	const struct file_disk *f = file_of(&c->base);
+	struct file_disk *f = file_of(&c->base);
 	int64_t left = -EIO;
 
 	if (moved) {

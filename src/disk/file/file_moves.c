@@ -50,14 +50,28 @@ static bool own_pieces(const struct file_disk *f, struct file_moves *m, const st
 	return !(base & f->mem_mask) && !(len & f->len_mask);
 }
 
-static int bounce_piece(struct file_moves *m, const struct sr_disk_req *r)
+static int make_bounce(struct file_disk *f, struct file_moves *m, uint64_t len)
 {
-	size_t n = sr_min(r->len - m->done, FILE_BOUNCE_BYTES);
+	bool plenty = atomic_load(&f->bounced) < FILE_BOUNCE_PLENTY;
+	size_t room = sr_min(len, plenty ? FILE_BOUNCE_BYTES : FILE_BOUNCE_LITTLE);
 
-	if (!m->bounce && posix_memalign(&m->bounce, FILE_BOUNCE_ALIGN, n)) {
+	if (posix_memalign(&m->bounce, FILE_BOUNCE_ALIGN, room)) {
 		m->bounce = NULL;
 		return -ENOMEM;
 	}
+	m->room = room;
+	atomic_fetch_add(&f->bounced, room);
+	return 0;
+}
+
+static int bounce_piece(struct file_disk *f, struct file_moves *m, const struct sr_disk_req *r)
+{
+	uint64_t left = r->len - m->done;
+	int ret = m->bounce ? 0 : make_bounce(f, m, left);
+	size_t n = sr_min(left, m->room);
+
+	if (ret)
+		return ret;
 	if (r->op == SR_DISK_WRITE)
 		sr_iov_read(r->iov, r->niov, m->done, m->bounce, n);
 	m->iov[0] = (struct iovec){ m->bounce, n };
@@ -65,7 +79,7 @@ static int bounce_piece(struct file_moves *m, const struct sr_disk_req *r)
 	return 0;
 }
 
-static int next_step(const struct file_disk *f, struct sr_disk_req *r)
+static int next_step(struct file_disk *f, struct sr_disk_req *r)
 {
 	struct file_moves *m = r->own[0].p;
 
@@ -75,16 +89,16 @@ static int next_step(const struct file_disk *f, struct sr_disk_req *r)
 	}
 	if (!m->bounce && !(r->own[1].u & FILE_BOUNCED) && own_pieces(f, m, r))
 		return 0;
-	return bounce_piece(m, r);
+	return bounce_piece(f, m, r);
 }
 
-int file_moves_begin(const struct file_disk *f, struct sr_disk_req *r)
+int file_moves_begin(struct file_disk *f, struct sr_disk_req *r)
 {
 	r->own[0].p = calloc(1, sizeof(struct file_moves));
 	return r->own[0].p ? next_step(f, r) : -ENOMEM;
 }
 
-int64_t file_moves_add(const struct file_disk *f, struct sr_disk_req *r, uint32_t moved)
+int64_t file_moves_add(struct file_disk *f, struct sr_disk_req *r, uint32_t moved)
 {
 	struct file_moves *m = r->own[0].p;
 	int ret;
@@ -101,12 +115,14 @@ int64_t file_moves_add(const struct file_disk *f, struct sr_disk_req *r, uint32_
 	return ret ? ret : (int64_t)(r->len - m->done);
 }
 
-void file_moves_end(struct sr_disk_req *r)
+void file_moves_end(struct file_disk *f, struct sr_disk_req *r)
 {
 	struct file_moves *m = r->own[0].p;
 
-	if (m)
+	if (m) {
+		atomic_fetch_sub(&f->bounced, m->room);
 		free(m->bounce);
+	}
 	free(m);
 	r->own[0].p = NULL;
 }

@@ -47,7 +47,7 @@ static bool needs_moves(const struct file_disk *f, struct sr_disk_req *r)
 	return r->op == SR_DISK_ZEROES && !(r->own[1].u & FILE_SYNCING) && !choose_way(f, r);
 }
 
-int file_ready(const struct file_disk *f, struct sr_disk_req *r)
+int file_ready(struct file_disk *f, struct sr_disk_req *r)
 {
 	return !r->own[0].p && needs_moves(f, r) ? file_moves_begin(f, r) : 0;
 }

@@ -90,6 +90,43 @@ static void memory_that_turns_out_to_be_unaligned_is_copied(void **state)
 	free(b);
 }
 
+/* Or a guest could take a MiB of ours with each of a thousand requests. */
+static void many_unaligned_requests_share_what_memory_there_is(void **state)
+{
+	enum {
+		REQUESTS = 128
+	};
+	uint8_t *a = disk_rig_buffer(MIB + 4096, 0x5a), *b = disk_rig_buffer(MIB + 4096, 0);
+	struct iovec to = { b + 1, MIB };
+	struct sr_disk_req r[REQUESTS];
+	struct file_rig t;
+
+	(void)state;
+	for (unsigned i = 0; i < MIB; i++)
+		a[i] = (uint8_t)(i >> 9);
+	file_rig_make(&t, FILE_RIG_TMPFS, MIB);
+	file_rig_open(&t);
+	assert_int_equal(disk_rig_write(&t.rig, 0, a, MIB), 0);
+	file_rig_inside(&t)->mem_mask = 511;
+	for (unsigned i = 0; i < REQUESTS; i++) {
+		r[i] = (struct sr_disk_req){
+			.op = SR_DISK_READ, .len = MIB, .iov = &to, .niov = 1
+		};
+		disk_rig_submit_one(&t.rig, &r[i]);
+	}
+	assert_true(file_rig_inside(&t)->bounced <=
+		    FILE_BOUNCE_PLENTY + FILE_BOUNCE_BYTES + REQUESTS * FILE_BOUNCE_LITTLE);
+	assert_true(disk_rig_wait(&t.rig, 0));
+	for (unsigned i = 0; i < REQUESTS; i++)
+		assert_int_equal(r[i].result, 0);
+	assert_int_equal(file_rig_inside(&t)->bounced, 0);
+	assert_memory_equal(a, b + 1, MIB);
+	file_rig_close(&t);
+	file_rig_remove(&t);
+	free(a);
+	free(b);
+}
+
 static void more_pieces_than_the_kernel_takes_are_no_matter(void **state)
 {
 	enum {
@@ -359,6 +396,7 @@ int main(void)
 		cmocka_unit_test(it_does_what_every_engine_must),
 		cmocka_unit_test(direct_io_is_used_where_the_blocks_allow_it),
 		cmocka_unit_test(memory_that_turns_out_to_be_unaligned_is_copied),
+		cmocka_unit_test(many_unaligned_requests_share_what_memory_there_is),
 		cmocka_unit_test(more_pieces_than_the_kernel_takes_are_no_matter),
 		cmocka_unit_test(more_requests_than_the_ring_holds_are_each_completed_once),
 		cmocka_unit_test(one_that_waits_for_room_is_taken_back_at_once),
