@@ -47,6 +47,7 @@ void lu_finish(struct sr_scsi_cmd *c)
 		c->next->prev = c->prev;
 	c->state = LU_DONE;
 	if (SR_UNLIKELY(c->work != NULL)) {
+		l->work_bytes -= c->work_bytes;
 		free(c->work);
 		c->work = NULL;
 	}

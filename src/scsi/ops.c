@@ -381,9 +381,16 @@ bool lu_list(struct sr_scsi_cmd *c, void *to, size_t len)
 
 bool lu_work(struct sr_scsi_cmd *c, size_t size)
 {
-	c->work = calloc(1, size);
-	if (c->work)
-		return true;
-	lu_status(c, SR_SCSI_BUSY);
-	return false;
+	struct sr_scsi_lane *l = c->lane;
+	bool full = l->work_bytes + size > LU_WORK_BYTES;
+
+	if (!full)
+		c->work = calloc(1, size);
+	if (!c->work) {
+		lu_status(c, full ? SR_SCSI_TASK_SET_FULL : SR_SCSI_BUSY);
+		return false;
+	}
+	c->work_bytes = size;
+	l->work_bytes += size;
+	return true;
 }

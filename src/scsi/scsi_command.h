@@ -55,6 +55,7 @@ struct sr_scsi_cmd {
 	struct sr_scsi_lane *lane;
 	struct sr_disk_req req;
 	void *work; /* of a command of several steps (COMPARE AND WRITE, UNMAP, ...) */
+	size_t work_bytes;
 	void (*step)(struct sr_scsi_cmd *c); /* what comes after `req`; NULL = the end */
 	struct sr_scsi_gate *gate;	     /* what it keeps others out of, or waits for */
 	uint64_t seq;			     /* its place among the commands of its lane */

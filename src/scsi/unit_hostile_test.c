@@ -124,10 +124,45 @@ static void any_command_with_any_buffer_is_answered_once(void **state)
 	}
 }
 
+/* 512 VERIFY of several pieces, each with more than 256 KiB of ours, on a medium that hangs. */
+static void commands_of_several_steps_share_what_memory_there_is(void **state)
+{
+	enum {
+		COMMANDS = 512
+	};
+	struct rig_cmd *k = calloc(COMMANDS, sizeof(*k));
+	unsigned full = 0;
+	struct unit_rig r;
+
+	(void)state;
+	rig_create(&r, &(struct rig_options){ 0 });
+	r.medium->hold = true;
+	for (unsigned i = 0; i < COMMANDS; i++) {
+		k[i].c.nexus = r.nexus[0];
+		k[i].c.cdb_len = (uint8_t)rig_hex("2f 00 00000000 00 0400 00", k[i].c.cdb, 32);
+		rig_submit(r.lane, &k[i]);
+	}
+	rig_poll(&r);
+	for (unsigned i = 0; i < COMMANDS; i++)
+		full += k[i].completed && k[i].c.status == SR_SCSI_TASK_SET_FULL;
+	assert_in_range((COMMANDS - full) * 256u << 10, 1, 32u << 20);
+	r.medium->hold = false;
+	rig_poll(&r);
+	for (unsigned i = 0; i < COMMANDS; i++) {
+		assert_int_equal(k[i].completed, 1);
+		full -= k[i].c.status == SR_SCSI_TASK_SET_FULL;
+	}
+	assert_int_equal(full, 0);
+	assert_int_equal(rig_do(&r, 0, "2f 00 00000000 00 0400 00", ""), SR_SCSI_GOOD);
+	rig_destroy(&r);
+	free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_command_with_any_buffer_is_answered_once),
+		cmocka_unit_test(commands_of_several_steps_share_what_memory_there_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@
 #define LU_UNMAP_DESCRIPTORS 256u	  /* of one UNMAP */
 #define LU_UNMAP_BYTES	     (8ull << 30) /* of one UNMAP */
 #define LU_SAME_BYTES	     (1ull << 30) /* of one WRITE SAME */
+#define LU_WORK_BYTES	     (32u << 20)  /* of ours, of the commands of one lane */
 #define LU_CHUNK	     (256u << 10) /* what a command of several steps reads or writes at once */
 
 enum lu_key {
@@ -223,6 +224,7 @@ struct sr_scsi_lane {
 	struct sr_scsi_cmd *active;	       /* submitted and not done */
 	struct sr_scsi_cmd *done, **done_tail; /* to be completed */
 	uint64_t seq;
+	size_t work_bytes; /* of all commands */
 	unsigned under_way, delivered;
 	bool completing;
 	struct lu_fence *fences; /* that wait for commands of this lane */
@@ -342,7 +344,8 @@ bool lu_write_allowed(struct sr_scsi_cmd *c);
 bool lu_list(struct sr_scsi_cmd *c, void *to, size_t len);
 /* The first `bytes` of a list, as a list of its own; of how many pieces. */
 uint32_t lu_iov_head(const struct iovec *from, struct iovec *to, uint64_t bytes);
-/* c->work of `size` bytes, zeroed. False: BUSY. */
+/* c->work of `size` bytes, zeroed. False: c has ended, BUSY or, with LU_WORK_BYTES, TASK SET FULL.
+ */
 bool lu_work(struct sr_scsi_cmd *c, size_t size);
 
 /* reserve.c; the unit's lock is held. */
