@@ -128,7 +128,7 @@ static int command(struct disk_client *c, const char *name, enum sr_scsi_driver_
 
 static int inquire(struct disk_client *c, struct sr_error *e)
 {
-	uint8_t cdb[SR_SCSI_DRIVER_CDB], a[ROOM];
+	uint8_t cdb[SR_SCSI_DRIVER_CDB], a[ROOM] = { 0 };
 	char *m = c->info.model;
 	int rc;
 
@@ -152,7 +152,7 @@ static int inquire(struct disk_client *c, struct sr_error *e)
 /* READ CAPACITY (16), and (10) for a unit that has only that. */
 static int read_capacity(struct disk_client *c, struct sr_error *e)
 {
-	uint8_t cdb[SR_SCSI_DRIVER_CDB], a[ROOM];
+	uint8_t cdb[SR_SCSI_DRIVER_CDB], a[ROOM] = { 0 };
 	uint64_t last;
 	uint32_t size;
 	int rc;
@@ -182,7 +182,7 @@ static int read_capacity(struct disk_client *c, struct sr_error *e)
 
 static int scsi_probe(struct disk_client *c, struct sr_error *e)
 {
-	uint8_t cdb[SR_SCSI_DRIVER_CDB], a[ROOM];
+	uint8_t cdb[SR_SCSI_DRIVER_CDB], a[ROOM] = { 0 };
 	int rc;
 
 	if ((rc = inquire(c, e)))

@@ -56,9 +56,8 @@ static bool is_spec(const char *text)
 {
 	size_t len = strcspn(text, ",");
 
-	for (unsigned t = 0; text[len] && sr_disk_kind.types[t]; t++)
-		if (strlen(sr_disk_kind.types[t]) == len &&
-		    !strncmp(sr_disk_kind.types[t], text, len))
+	for (const char *const *type = sr_disk_kind.types; text[len] && *type; type++)
+		if (strlen(*type) == len && !strncmp(*type, text, len))
 			return true;
 	return false;
 }

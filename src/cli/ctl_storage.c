@@ -120,7 +120,7 @@ static int add_blk(struct ctl *c)
 
 static void check_lun(const char *command, const char *spec, struct argp_state *state)
 {
-	struct sr_conf_lun l;
+	struct sr_conf_lun l = { 0 };
 	struct sr_error e;
 
 	if (sr_conf_lun_parse(spec, &l, &e))
@@ -226,7 +226,7 @@ static int split_place(const char *text, struct sr_conf_lun *to, struct sr_error
 
 static void check_remove_lun(struct ctl *c, struct argp_state *state)
 {
-	struct sr_conf_lun l;
+	struct sr_conf_lun l = { 0 };
 	struct sr_error e;
 
 	if (split_place(c->argv[2], &l, &e))
@@ -236,7 +236,7 @@ static void check_remove_lun(struct ctl *c, struct argp_state *state)
 static const json_t *find_lun(const struct ctl *c, const json_t *list)
 {
 	const json_t *units = json_object_get(find_named(list, c->argv[1]), "units");
-	struct sr_conf_lun l;
+	struct sr_conf_lun l = { 0 };
 
 	split_place(c->argv[2], &l, NULL);
 	for (size_t i = 0; i < json_array_size(units); i++) {
@@ -251,7 +251,7 @@ static const json_t *find_lun(const struct ctl *c, const json_t *list)
 
 static int remove_lun(struct ctl *c)
 {
-	struct sr_conf_lun l;
+	struct sr_conf_lun l = { 0 };
 	json_t *params;
 
 	if (split_place(c->argv[2], &l, &c->error))

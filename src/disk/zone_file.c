@@ -78,7 +78,8 @@ static int open_and_map(struct zone_table *t, const char *name, const char *path
 	if (t->file.map != MAP_FAILED)
 		return 0;
 	t->file.map = NULL;
-	return sr_error_set(e, -errno, "disk %s: %s: mmap: %m", name, path);
+	sr_error_set(e, -ENOMEM, "disk %s: %s: mmap: %m", name, path);
+	return -ENOMEM;
 }
 
 static void write_header(struct zone_table *t)

@@ -266,7 +266,7 @@ struct sr_disk *sr_disk_nbd_create(const struct sr_disk_nbd_config *c, struct sr
 {
 	struct nbd_disk *d = calloc(1, sizeof(*d));
 	struct setup s = { .d = d };
-	struct sr_disk_info info;
+	struct sr_disk_info info = { .block_size = 512 };
 
 	if (!d) {
 		sr_error_set(e, -ENOMEM, "disk %s: out of memory", c->name);
