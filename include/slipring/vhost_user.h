@@ -2,7 +2,8 @@
 /*
  * A vhost-user back-end: serves one device on one unix socket to one front-end at a time,
  * for ever: when a session ends, by the front-end's will, its death or its malformed
- * message, the next is awaited (server) or sought (client).
+ * message, the next is awaited (server) or sought (client). Only a connected socket that was
+ * passed to it is served once.
  *
  * A device whose requests take time is drained before a ring of it is stopped or its memory
  * changes, and at the end of a session, so that the writes of a guest that died are done before
@@ -34,7 +35,10 @@ struct sr_vhost_user_config {
 	unsigned nworkers;
 	unsigned first_worker;
 	const char *socket; /* path; NULL when `fd` is given */
-	int fd;		    /* server: a listening socket passed to us, taken over; else -1 */
+	/* Server: a socket passed to us, taken over on success; else -1. A listening one is
+	 * used as one of our own. A connected one is a session already, the only one: when it
+	 * has ended the back-end is SR_VHOST_USER_OVER. */
+	int fd;
 	enum sr_vhost_user_mode mode;
 	int socket_mode;	  /* permissions of the listening socket, e.g. 0660; 0 = 0600 */
 	const char *socket_group; /* or NULL */
@@ -51,9 +55,10 @@ struct sr_vhost_user_config {
 };
 
 /* From the control loop. Listens or begins to connect (the first attempt is made when it has
- * returned). Further front-ends wait in the listening socket's backlog until the session that is
- * served has ended. A socket file that nobody listens on is replaced; a live one
- * is never touched: -EADDRINUSE. Anything else in its place: -EEXIST. */
+ * returned, and the session of a connected `fd` begins then). Further front-ends wait in the
+ * listening socket's backlog until the session that is served has ended. A socket file that nobody
+ * listens on is replaced; a live one is never touched: -EADDRINUSE. Anything else in its place:
+ * -EEXIST. */
 struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 					   struct sr_error *e);
 /* From the control loop, once. Removes the socket file it made, ends the session in the
@@ -69,8 +74,9 @@ void sr_vhost_user_destroy(struct sr_vhost_user *v);
 enum sr_vhost_user_state {
 	SR_VHOST_USER_WAITING,
 	SR_VHOST_USER_CONNECTED,
-	SR_VHOST_USER_RUNNING, /* at least one ring started */
-	SR_VHOST_USER_DRAINING /* its session is over, but requests of it are not finished yet */
+	SR_VHOST_USER_RUNNING,	/* at least one ring started */
+	SR_VHOST_USER_DRAINING, /* its session is over, but requests of it are not finished yet */
+	SR_VHOST_USER_OVER /* of a connected socket that was passed: no session comes any more */
 };
 
 /* From the control loop. */

@@ -157,17 +157,49 @@ int sr_unix_listen(struct sr_unix_listener *l, const char *path, mode_t mode, co
 	return r;
 }
 
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? -1 : value;
+}
+
+enum sr_unix_role sr_unix_role(int fd)
+{
+	struct sockaddr_un peer;
+	socklen_t len = sizeof(peer);
+
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM)
+		return SR_UNIX_OTHER;
+	if (socket_option(fd, SO_ACCEPTCONN) == 1)
+		return SR_UNIX_LISTENING;
+	return getpeername(fd, (struct sockaddr *)&peer, &len) ? SR_UNIX_OTHER : SR_UNIX_CONNECTED;
+}
+
+/* As we make them ourselves: never blocking, not for programs that we start. */
+static int adopt(int fd, enum sr_unix_role role, struct sr_error *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (sr_unix_role(fd) != role || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return sr_error_set(e, -EINVAL, "fd %d: not a %s unix stream socket", fd,
+				    role == SR_UNIX_LISTENING ? "listening" : "connected");
+	return 0;
+}
+
 int sr_unix_adopt(struct sr_unix_listener *l, int fd, struct sr_error *e)
 {
-	int listening = 0, flags = fcntl(fd, F_GETFL);
-	socklen_t len = sizeof(listening);
+	int r = adopt(fd, SR_UNIX_LISTENING, e);
 
-	*l = (struct sr_unix_listener){ .fd = -1 };
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening ||
-	    flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK))
-		return sr_error_set(e, -EINVAL, "fd %d: not a listening socket", fd);
-	l->fd = fd;
-	return 0;
+	*l = (struct sr_unix_listener){ .fd = r ? -1 : fd };
+	return r;
+}
+
+int sr_unix_adopt_connected(int fd, struct sr_error *e)
+{
+	return adopt(fd, SR_UNIX_CONNECTED, e);
 }
 
 void sr_unix_unlisten(struct sr_unix_listener *l)

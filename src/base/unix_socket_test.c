@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,13 +124,46 @@ static void only_listening_sockets_are_adopted(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	assert_int_equal(sr_unix_adopt(&l, pair[0], NULL), -EINVAL);
+	assert_int_equal(l.fd, -1);
 	close(pair[0]);
 	close(pair[1]);
 	assert_int_equal(sr_unix_listen(&other, path, 0, NULL, NULL), 0);
 	assert_int_equal(sr_unix_adopt(&l, dup(other.fd), NULL), 0);
 	sr_unix_unlisten(&l);
 	assert_int_equal(access(path, F_OK), 0); /* not made by the one that adopted it */
+	assert_int_equal(sr_unix_adopt_connected(other.fd, NULL), -EINVAL);
 	sr_unix_unlisten(&other);
+}
+
+static void the_role_of_what_was_passed_is_known(void **state)
+{
+	struct sr_unix_listener l;
+	int pair[2], packets[2], lone, net;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(sr_unix_role(pair[0]), SR_UNIX_CONNECTED);
+	assert_int_equal(sr_unix_adopt_connected(pair[0], NULL), 0);
+	assert_int_equal(fcntl(pair[0], F_GETFD), FD_CLOEXEC);
+	assert_true(fcntl(pair[0], F_GETFL) & O_NONBLOCK);
+	close(pair[1]);
+	assert_int_equal(sr_unix_role(pair[0]), SR_UNIX_CONNECTED); /* and ends at once */
+	close(pair[0]);
+	assert_int_equal(sr_unix_role(pair[0]), SR_UNIX_OTHER);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, packets), 0);
+	assert_int_equal(sr_unix_role(packets[0]), SR_UNIX_OTHER);
+	close(packets[0]);
+	close(packets[1]);
+	lone = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(sr_unix_role(lone), SR_UNIX_OTHER);
+	close(lone);
+	net = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(listen(net, 1), 0);
+	assert_int_equal(sr_unix_role(net), SR_UNIX_OTHER);
+	close(net);
+	assert_int_equal(sr_unix_listen(&l, path, 0, NULL, NULL), 0);
+	assert_int_equal(sr_unix_role(l.fd), SR_UNIX_LISTENING);
+	sr_unix_unlisten(&l);
 }
 
 int main(void)
@@ -140,6 +174,7 @@ int main(void)
 		cmocka_unit_test(other_files_stay),
 		cmocka_unit_test(what_fails_leaves_no_file),
 		cmocka_unit_test(only_listening_sockets_are_adopted),
+		cmocka_unit_test(the_role_of_what_was_passed_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vhost_program.h"
 #include "base.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum {
 	OPT_SOCKET = 256,
@@ -17,7 +17,9 @@ enum {
 static char setting_names[SR_SETTINGS][32];
 static struct argp_option common_options[SR_SETTINGS + 4] = {
 	{ "socket-path", OPT_SOCKET, "PATH", 0, "the vhost-user socket to listen on" },
-	{ "fd", OPT_FD, "N", 0, "instead: file descriptor N is that socket, listening already" },
+	{ "fd", OPT_FD, "N", 0,
+	  "instead: file descriptor N is that socket, listening already, or a connection to serve "
+	  "until it is closed" },
 	{ "print-capabilities", OPT_CAPABILITIES, NULL, 0,
 	  "print what this program can do, as JSON, and exit" },
 };
@@ -47,8 +49,6 @@ static void fill_settings(void)
 
 static void take_fd(struct vhost_program *p, const char *arg, struct argp_state *state)
 {
-	socklen_t len = sizeof(int);
-	int listening = 0;
 	char *end;
 	long fd = strtol(arg, &end, 10);
 
@@ -57,9 +57,11 @@ static void take_fd(struct vhost_program *p, const char *arg, struct argp_state 
 		return;
 	}
 	p->fd = (int)fd;
-	if (getsockopt(p->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening)
+	if (sr_unix_role(p->fd) == SR_UNIX_OTHER)
 		argp_failure(state, SR_EXIT_FAILED, 0,
-			     "--fd: file descriptor %s is no listening socket", arg);
+			     "--fd: file descriptor %s is no unix stream socket that listens or "
+			     "is connected; whoever starts this must pass one",
+			     arg);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -189,6 +191,19 @@ static void name_after(const char *path, const char *otherwise, char to[SR_NAME_
 		strcpy(to, otherwise);
 }
 
+/* They speak of a socket that we would make or seek. */
+static void refuse_beside_fd(struct vhost_program *p, struct argp_state *state)
+{
+	static const char *const words[] = { "mode", "permissions", "group" };
+
+	for (unsigned i = 0; i < SR_ARRAY_LEN(words); i++)
+		if (*vhost_program_value(p, p->kind, words[i]))
+			argp_error(state,
+				   "--%s: goes with --socket-path; the socket of --fd is used as "
+				   "it is",
+				   words[i]);
+}
+
 void vhost_program_settle(struct vhost_program *p, struct argp_state *state)
 {
 	const char **socket = vhost_program_value(p, p->kind, "socket");
@@ -200,6 +215,8 @@ void vhost_program_settle(struct vhost_program *p, struct argp_state *state)
 
 	if (*socket && p->fd >= 0)
 		argp_error(state, "--socket-path and --fd: expected one of them");
+	if (p->fd >= 0)
+		refuse_beside_fd(p, state);
 	if (!*socket && p->fd < 0)
 		argp_error(state, "no socket given, expected --socket-path=PATH or --fd=N");
 	name_after(*socket ? *socket : "", kind->list, name);

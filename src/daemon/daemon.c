@@ -57,6 +57,13 @@ static void ports_changed(struct sr_daemon_site *site)
 	sr_timer_set(d->tick, TICK_NS);
 }
 
+/* Only the programs for one device are given a connection, and they live for that device. */
+static void device_over(struct sr_daemon_site *site)
+{
+	sr_log(SR_LOG_INFO, "slipring", "ends: the connection passed by --fd is closed");
+	sr_loop_stop(site->control);
+}
+
 struct sr_daemon_port *sr_daemon_port_find(struct sr_daemon *d, const char *name)
 {
 	struct sr_daemon_port *p = d->ports;
@@ -172,6 +179,7 @@ struct sr_daemon *sr_daemon_create(const struct sr_config *c, struct sr_error *e
 	d->config.file = NULL;
 	d->config.marks = NULL;
 	d->site.changed = ports_changed;
+	d->site.over = device_over;
 	d->started_ns = sr_now_ns();
 	sr_log_level((enum sr_log_level)c->log);
 	if (sr_daemon_start(d, c, e)) {

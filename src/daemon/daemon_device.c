@@ -30,6 +30,17 @@ static int create_scsi(struct sr_daemon_device *v, struct sr_error *e)
 	return v->scsi ? 0 : -1;
 }
 
+/* Nobody can come any more: whoever passed us the connection waits for our end. */
+static void session_changed(void *ctx, bool connected)
+{
+	struct sr_daemon_device *v = ctx;
+	struct sr_vhost_user_info info;
+
+	sr_vhost_user_info(v->back_end, &info);
+	if (!connected && info.state == SR_VHOST_USER_OVER)
+		v->storage->site->over(v->storage->site);
+}
+
 static int create_back_end(struct sr_daemon_device *v, struct sr_error *e)
 {
 	struct sr_daemon_site *site = v->storage->site;
@@ -45,6 +56,8 @@ static int create_back_end(struct sr_daemon_device *v, struct sr_error *e)
 		.mode = (enum sr_vhost_user_mode)c->mode,
 		.socket_mode = (int)c->permissions,
 		.socket_group = c->group[0] ? c->group : NULL,
+		.changed = session_changed,
+		.ctx = v,
 	};
 
 	v->back_end = sr_vhost_user_create(&vc, e);
@@ -143,7 +156,8 @@ const char *sr_daemon_device_state(const struct sr_daemon_device *v)
 	static const char *const states[] = { [SR_VHOST_USER_WAITING] = "waiting",
 					      [SR_VHOST_USER_CONNECTED] = "connected",
 					      [SR_VHOST_USER_RUNNING] = "running",
-					      [SR_VHOST_USER_DRAINING] = "draining" };
+					      [SR_VHOST_USER_DRAINING] = "draining",
+					      [SR_VHOST_USER_OVER] = "over" };
 	struct sr_vhost_user_info info;
 
 	if (v->removing)

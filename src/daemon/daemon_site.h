@@ -15,6 +15,8 @@ struct sr_daemon_site {
 	unsigned nworkers, next_worker;
 	/* A session of a port has begun or ended. */
 	void (*changed)(struct sr_daemon_site *site);
+	/* The only session that a device was to have is over. */
+	void (*over)(struct sr_daemon_site *site);
 };
 
 /* The worker from which on the queues of the next port or device are served: from a different

@@ -100,13 +100,50 @@ def test_a_listening_socket_may_be_handed_over(place, image):
     assert child.returncode == 0, errors
 
 
+def test_a_connection_may_be_handed_over_and_the_program_ends_with_it(image):
+    for goodbye in ("polite", "rude", "at once"):
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                child = subprocess.Popen([BINARY, "blk", f"--fd={theirs.fileno()}",
+                                          f"--blk-file={image}"], pass_fds=[theirs.fileno()],
+                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                         text=True)
+            ours.settimeout(PATIENCE_S)
+            if goodbye != "at once":
+                ours.sendall((1).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(4))
+                assert len(ours.recv(20)) == 20  # the features
+            if goodbye == "rude":
+                ours.sendall(b"\xff" * 12)
+        errors = child.communicate(timeout=PATIENCE_S)[1]
+        assert child.returncode == 0, errors
+        assert "ends: the connection passed by --fd is closed" in errors
+        assert ("session ended" in errors) == (goodbye == "rude")
+
+
+def test_a_connection_handed_over_may_be_cut_by_sigterm(image):
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            child = subprocess.Popen([BINARY, "scsi", f"--fd={theirs.fileno()}",
+                                      f"--lun=0:0={image}"], pass_fds=[theirs.fileno()],
+                                     stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        ours.settimeout(PATIENCE_S)
+        ours.sendall((1).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(4))
+        assert len(ours.recv(20)) == 20
+        child.terminate()
+        assert ours.recv(1) == b""
+    errors = child.communicate(timeout=PATIENCE_S)[1]
+    assert child.returncode == 0, errors
+
+
 @pytest.mark.parametrize("words, code, text", [
     (["blk"], 2, "expected one of --blk-file=PATH and --disk=TYPE,KEY=VALUE..."),
     (["blk", "--blk-file=x"], 2, "no socket given, expected --socket-path=PATH or --fd=N"),
     (["blk", "--blk-file=x", "--disk=mem,size=1M"], 2, "expected one of --blk-file=PATH and"),
     (["blk", "--fd=x"], 2, "--fd: got 'x', expected the number of a file descriptor"),
-    (["blk", "--fd=0"], 1, "--fd: file descriptor 0 is no listening socket"),
-    (["blk", "--fd=99"], 1, "--fd: file descriptor 99 is no listening socket"),
+    (["blk", "--fd=0"], 1, "--fd: file descriptor 0 is no unix stream socket that listens or is "),
+    (["blk", "--fd=99"], 1, "--fd: file descriptor 99 is no unix stream socket that listens or "),
     (["blk", "--num-queues=0"], 2, "--num-queues: got '0', expected a number from 1 to 256"),
     (["blk", "--cache=none"], 2, "--cache: got 'none', expected writeback or writethrough"),
     (["blk", "--serial=a-serial-of-21-bytes-x"], 2, "--serial: got 'a-serial-of-21-bytes-x', "

@@ -24,6 +24,8 @@ struct sr_vhost_user {
 	struct sr_session_config session_config;
 	struct sr_loop **workers;
 	struct sr_unix_listener listener; /* server */
+	int passed;			  /* connected, its session has not begun; else -1 */
+	bool once, over;		  /* there is no session but that; it has ended */
 	struct sr_watch *watch;
 	struct sr_timer *timer; /* the next attempt to connect or accept */
 	uint64_t retry_ns;
@@ -67,7 +69,7 @@ static bool begin(struct sr_vhost_user *v, int fd)
 
 	v->session = sr_session_begin(&v->session_config, fd, &e);
 	if (!v->session) {
-		tell_once(v, "trying again", &e);
+		tell_once(v, v->once ? "given up" : "trying again", &e);
 		return false;
 	}
 	v->trouble_told = false;
@@ -87,6 +89,16 @@ static void connect_now(struct sr_vhost_user *v)
 		tell_once(v, "trying again until somebody listens", &e);
 	if (fd < 0 || !begin(v, fd))
 		retry(v);
+}
+
+static void begin_passed(struct sr_vhost_user *v)
+{
+	int fd = v->passed;
+
+	v->passed = -1;
+	v->over = !begin(v, fd);
+	if (v->over && v->config.changed)
+		v->config.changed(v->config.ctx, false);
 }
 
 /* One at a time: until its session is over the listening socket is not looked at, and further
@@ -121,6 +133,8 @@ static void again(void *ctx)
 
 	if (v->closed)
 		v->closed(v->closed_ctx);
+	else if (v->once)
+		begin_passed(v);
 	else if (is_client(v))
 		connect_now(v);
 	else
@@ -138,6 +152,8 @@ static void ended(void *ctx, const char *error)
 		v->retry_ns = RETRY_MIN;
 	if (v->closed)
 		sr_timer_set(v->timer, 0);
+	else if (v->once)
+		v->over = true;
 	else if (is_client(v))
 		retry(v);
 	else
@@ -169,13 +185,25 @@ static int copy_config(struct sr_vhost_user *v, const struct sr_vhost_user_confi
 	return 0;
 }
 
+static int adopt_connected(struct sr_vhost_user *v, int fd, struct sr_error *e)
+{
+	int r = sr_unix_adopt_connected(fd, e);
+
+	v->once = true;
+	v->passed = r ? -1 : fd;
+	return r;
+}
+
 static int open_server(struct sr_vhost_user *v, struct sr_error *e)
 {
 	const struct sr_vhost_user_config *c = &v->config;
-	int r = c->socket ? sr_unix_listen(&v->listener, c->socket, (mode_t)c->socket_mode,
-					   c->socket_group, e)
-			  : sr_unix_adopt(&v->listener, c->fd, e);
+	int r;
 
+	if (!c->socket && sr_unix_role(c->fd) == SR_UNIX_CONNECTED)
+		return adopt_connected(v, c->fd, e);
+	r = c->socket ? sr_unix_listen(&v->listener, c->socket, (mode_t)c->socket_mode,
+				       c->socket_group, e)
+		      : sr_unix_adopt(&v->listener, c->fd, e);
 	if (r)
 		return r;
 	v->watch = sr_watch_create(c->control, v->listener.fd, EPOLLIN, acceptable, v, e);
@@ -190,6 +218,7 @@ struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 	assert(!c->device->ops->queue_drain == !c->device->ops->queue_abandon);
 	if (v) {
 		v->listener.fd = -1;
+		v->passed = -1;
 		v->retry_ns = RETRY_MIN;
 		v->timer = sr_timer_create(c->control, again, v);
 	}
@@ -197,11 +226,11 @@ struct sr_vhost_user *sr_vhost_user_create(const struct sr_vhost_user_config *c,
 		sr_error_set(e, -ENOMEM, "%s: out of memory", c->device->name);
 		goto fail;
 	}
-	/* The caller knows us before `changed` is called. */
-	if (is_client(v))
-		sr_timer_set(v->timer, 0);
-	else if (open_server(v, e))
+	if (!is_client(v) && open_server(v, e))
 		goto fail;
+	/* The caller knows us before `changed` is called. */
+	if (is_client(v) || v->once)
+		sr_timer_set(v->timer, 0);
 	return v;
 fail:
 	sr_vhost_user_destroy(v);
@@ -213,6 +242,9 @@ static void stop_listening(struct sr_vhost_user *v)
 	sr_watch_destroy(v->watch);
 	v->watch = NULL;
 	sr_unix_unlisten(&v->listener);
+	if (v->passed >= 0)
+		close(v->passed);
+	v->passed = -1;
 }
 
 void sr_vhost_user_close(struct sr_vhost_user *v, void (*done)(void *ctx), void *ctx)
@@ -246,7 +278,10 @@ void sr_vhost_user_info(const struct sr_vhost_user *v, struct sr_vhost_user_info
 {
 	const struct sr_session *s = v->session;
 
-	*info = (struct sr_vhost_user_info){ .sessions = v->sessions };
+	*info = (struct sr_vhost_user_info){
+		.state = v->over ? SR_VHOST_USER_OVER : SR_VHOST_USER_WAITING,
+		.sessions = v->sessions,
+	};
 	snprintf(info->last_error, sizeof(info->last_error), "%s", v->last_error);
 	if (!s)
 		return;

@@ -20,6 +20,7 @@ struct making {
 	struct sr_vhost_user_config config;
 	struct sr_vhost_user *v;
 	struct sr_error e;
+	struct sr_vhost_user_info info;
 };
 
 static void make(void *ctx)
@@ -36,6 +37,19 @@ static void unmake(void *ctx)
 
 	sr_vhost_user_destroy(m->v);
 	m->v = NULL;
+}
+
+static void inform(void *ctx)
+{
+	struct making *m = ctx;
+
+	sr_vhost_user_info(m->v, &m->info);
+}
+
+static struct sr_vhost_user_info info_of(struct making *m)
+{
+	sr_loop_call(m->r->control, inform, m);
+	return m->info;
 }
 
 /* A second back-end, with the same device, so for tests that never connect to both. */
@@ -219,6 +233,95 @@ static void a_listening_socket_may_be_passed(void **state)
 	assert_int_equal(m.e.code, -EINVAL);
 }
 
+/* Counts what `changed` was told; on the control loop. */
+struct changes {
+	_Atomic unsigned begun, ended;
+};
+
+static void count_change(void *ctx, bool connected)
+{
+	struct changes *c = ctx;
+
+	atomic_fetch_add(connected ? &c->begun : &c->ended, 1);
+}
+
+static struct making passed(struct rig *r, struct changes *c)
+{
+	struct making m = second(r, NULL, SR_VHOST_USER_SERVER);
+	struct timeval patience = { .tv_sec = 10 };
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	r->fd = pair[0];
+	m.config.fd = pair[1];
+	m.config.changed = count_change;
+	m.config.ctx = c;
+	return m;
+}
+
+static void a_connected_socket_may_be_passed_and_is_served_once(void **state)
+{
+	struct rig *r = *state;
+	struct changes c = { 0 };
+	struct making m = passed(r, &c);
+
+	sr_loop_call(r->control, make, &m);
+	assert_non_null(m.v);
+	rig_negotiate(r, SR_F_VERSION_1);
+	rig_share(r);
+	rig_start(r, 0, 0);
+	rig_echo(r, 0, 10, true);
+	assert_int_equal(c.begun, 1);
+	assert_int_equal(info_of(&m).state, SR_VHOST_USER_RUNNING);
+	close(r->fd);
+	r->fd = -1;
+	RIG_WAIT(c.ended == 1);
+	assert_int_equal(info_of(&m).state, SR_VHOST_USER_OVER);
+	assert_int_equal(info_of(&m).sessions, 1);
+	assert_string_equal(info_of(&m).last_error, "");
+	assert_int_equal(rig_count_fds(), r->fds);
+	assert_int_equal(rig_count_maps(), 0);
+	sr_loop_call(r->control, unmake, &m);
+	assert_int_equal(c.begun + c.ended, 2);
+}
+
+static void a_connected_socket_that_is_dead_already_is_over_at_once(void **state)
+{
+	struct rig *r = *state;
+	struct changes c = { 0 };
+	struct making m = passed(r, &c);
+
+	close(r->fd);
+	r->fd = -1;
+	sr_loop_call(r->control, make, &m);
+	assert_non_null(m.v);
+	RIG_WAIT(c.ended == 1);
+	assert_int_equal(info_of(&m).state, SR_VHOST_USER_OVER);
+	sr_loop_call(r->control, unmake, &m);
+}
+
+static void make_and_unmake(void *ctx)
+{
+	make(ctx);
+	unmake(ctx);
+}
+
+static void a_connected_socket_is_closed_though_its_session_never_began(void **state)
+{
+	struct rig *r = *state;
+	struct changes c = { 0 };
+	struct making m = passed(r, &c);
+	char byte;
+
+	sr_loop_call(r->control, make_and_unmake, &m);
+	assert_int_equal(recv(r->fd, &byte, 1, 0), 0);
+	assert_int_equal(c.begun + c.ended, 0);
+	close(r->fd);
+	r->fd = -1;
+	assert_int_equal(rig_count_fds(), r->fds);
+}
+
 /* The front-end of a back-end in client mode. */
 static void accept_from(struct rig *r, int listener)
 {
@@ -317,6 +420,9 @@ int main(void)
 		TEST(the_socket_has_the_rights_asked_for_whatever_the_umask),
 		TEST(a_socket_file_that_became_anothers_is_not_removed),
 		TEST(a_listening_socket_may_be_passed),
+		TEST(a_connected_socket_may_be_passed_and_is_served_once),
+		TEST(a_connected_socket_that_is_dead_already_is_over_at_once),
+		TEST(a_connected_socket_is_closed_though_its_session_never_began),
 		TEST(a_client_connects_as_soon_as_somebody_listens_and_again),
 		TEST(a_second_front_end_waits_until_the_first_is_gone),
 		TEST(destroying_a_back_end_ends_its_session),
