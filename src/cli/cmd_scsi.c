@@ -122,9 +122,11 @@ static void add_lun(struct sr_config *c, const char *arg, struct argp_state *sta
 	lun = strsep(&rest, "=");
 	strcpy(place, lun);
 	name = strsep(&lun, ":");
-	if (strlen(arg) >= sizeof(copy) || !lun || !rest)
+	if (strlen(arg) >= sizeof(copy) || !lun || !rest) {
 		argp_error(state, "--lun '%.250s': expected TARGET:LUN=DISK, such as 0:0=disk.img",
 			   arg);
+		return;
+	}
 	if (is_spec(rest))
 		split(rest, disk, unit, arg, state);
 	else
