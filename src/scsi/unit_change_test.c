@@ -214,6 +214,27 @@ static void protection_is_made_on_reads_and_checked_on_writes(void **state)
 	rig_destroy(&r);
 }
 
+static void protection_that_nobody_sent_is_the_adapters_business(void **state)
+{
+	static const struct rig_options o = { .protection = true };
+	struct unit_rig r;
+	struct rig_cmd *k;
+
+	(void)state;
+	rig_create(&r, &o);
+	assert_int_equal(rig_send(&r, "2a 20 00000004 00 0002 00", 1024, 7), 0);
+	assert_int_equal(rig_send(&r, "2e 20 00000006 00 0001 00", 512, 7), 0);
+	k = rig_cmd(&r, 0, "28 20 00000004 00 0002 00", 0, 1024);
+	rig_run(&r, k);
+	assert_int_equal(rig_outcome(k), 0);
+	assert_int_equal(k->c.transferred, 1024);
+	rig_cmd_free(k);
+	/* In between the blocks is another matter: they are not taken apart. */
+	assert_int_equal(rig_send(&r, "2a 20 00000004 00 0002 00", 1040, 7), CDB);
+	assert_int_equal(rig_send(&r, "28 20 00000004 00 0002 00", 0, 0), CDB);
+	rig_destroy(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +244,7 @@ int main(void)
 		cmocka_unit_test(unmap_goes_in_pieces_that_the_medium_takes),
 		cmocka_unit_test(compare_and_write_writes_only_what_was_expected),
 		cmocka_unit_test(protection_is_made_on_reads_and_checked_on_writes),
+		cmocka_unit_test(protection_that_nobody_sent_is_the_adapters_business),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
