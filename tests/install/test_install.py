@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """libslipring as its users meet it: installed, found by pkg-config, and driven by a guest."""
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from lab.qemu import Qemu  # noqa: E402
 
 BUILD = Path(os.environ.get('SLIPRING', TOP / 'build/check-gcc/src/cli/slipring')).parents[2]
 EXAMPLE = TOP / 'examples/rng/rng.c'
+DISK_EXAMPLE = TOP / 'examples/blk/blk.c'
 # _Atomic in a structure is C only; what includes one of these cannot be C++ before C++23.
 CPP_NEEDS_C_ATOMICS = {'port.h', 'switch.h', 'tap.h', 'net.h', 'disk_engine.h', 'blk.h', 'scsi.h'}
 
@@ -45,12 +47,19 @@ def pkg_config(installed):
 
 
 @pytest.fixture(scope='module')
-def example(installed, pkg_config, tmp_path_factory):
-    program = tmp_path_factory.mktemp('example') / 'rng'
-    library = next(installed.rglob('libslipring.so')).parent
-    run('cc', '-Wall', '-Wextra', '-Werror', EXAMPLE, *pkg_config('--cflags', '--libs'),
-        f'-Wl,-rpath,{library}', '-o', program)
-    return program
+def compiled(installed, pkg_config, tmp_path_factory):
+    def compile_one(source):
+        program = tmp_path_factory.mktemp('example') / source.stem
+        library = next(installed.rglob('libslipring.so')).parent
+        run('cc', '-Wall', '-Wextra', '-Werror', source, *pkg_config('--cflags', '--libs'),
+            f'-Wl,-rpath,{library}', '-o', program)
+        return program
+    return compile_one
+
+
+@pytest.fixture(scope='module')
+def example(compiled):
+    return compiled(EXAMPLE)
 
 
 def test_all_that_a_user_needs_is_installed(installed):
@@ -78,6 +87,40 @@ def test_the_library_exports_versioned_symbols_and_nothing_else(installed):
 
 def test_the_installed_program_runs_from_where_it_was_put(installed):
     assert 'slipring' in run(next(installed.rglob('bin/slipring')), '--version')
+
+
+@pytest.mark.parametrize('name, kind', [('blk', 'block'), ('scsi', 'scsi')])
+def test_a_manager_of_virtual_machines_finds_the_programs_and_asks_them(installed, name, kind):
+    found = list(installed.rglob(f'qemu/vhost-user/50-slipring-{name}.json'))
+    assert len(found) == 1, found
+    described = json.loads(found[0].read_text())
+    assert described['type'] == kind and described['description']
+    binary = Path(described['binary'])
+    assert binary.is_absolute() and binary.name == f'slipring-vhost-user-{name}'
+    program = installed / binary.relative_to('/')
+    assert program.is_symlink()
+    # The link must lead to the program wherever the whole was put.
+    assert program.resolve() == next(installed.rglob('bin/slipring')).resolve()
+    assert json.loads(run(program, '--print-capabilities'))['type'] == kind
+
+
+def test_a_program_that_embeds_a_disk_serves_it(installed, compiled, tmp_path):
+    assert len(DISK_EXAMPLE.read_text().splitlines()) < 80
+    slipring = next(installed.rglob('bin/slipring'))
+    work = Path(run('mktemp', '-d', '/tmp/sr-blk-XXXXXX'))
+    device = proc.spawn([str(compiled(DISK_EXAMPLE)), str(work / 'sock'), '16'],
+                        log=str(work / 'log'))
+    try:
+        proc.until((work / 'sock').exists, 10, 'the example listens')
+        measured = json.loads(run(slipring, 'bench', 'blk', work / 'sock', '--rw', 'randrw',
+                                  '--verify', '--destroy-data', '--seconds', '1', '--queues', '4',
+                                  '--json'))
+        assert measured['failed'] == 0 and measured['verified']['blocks'] > 0
+        assert measured['back_end']['config']['capacity'] == 16 << 20
+        proc.until(lambda: 'it went' in (work / 'log').read_text(), 10, 'its guest went')
+    finally:
+        proc.kill(device)
+        run('rm', '-rf', work)
 
 
 def test_the_example_is_at_most_100_lines(example):
