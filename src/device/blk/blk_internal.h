@@ -11,9 +11,10 @@
 
 /* Limits. What they bound is memory of ours that a guest can make us take: for each queue at
  * most BLK_DEPTH_MAX requests, each with BLK_EXTRA_BYTES and the pieces of its longest chain. */
-#define BLK_DEPTH_MAX	  1024u /* requests of one queue under way; more wait in the ring */
-#define BLK_CHUNK	  64u	/* requests that are made at a time */
-#define BLK_BATCH	  64u	/* requests of one pass */
+#define BLK_DEPTH_MAX	  1024u	      /* requests of one queue under way; more wait in the ring */
+#define BLK_CHUNK	  64u	      /* requests that are made at a time */
+#define BLK_BATCH	  64u	      /* requests of one pass */
+#define BLK_PASS_BYTES	  (16u << 20) /* that a pass takes, and one request more */
 #define BLK_PIECES	  8u	/* of a request at first; longer chains grow their pool once */
 #define BLK_CHAIN_MAX	  1024u /* descriptors of one request: as in QEMU, pieces of 1 byte fit */
 #define BLK_SEG_MAX	  254u	/* what is offered unless configured */

@@ -150,10 +150,12 @@ static bool take_one(struct blk_queue *q, struct blk_request *r)
 /* How many were taken. *full: no request is free for more. */
 static unsigned pass(struct blk_queue *q, unsigned want, bool *full)
 {
+	uint64_t bytes = 0;
 	unsigned n;
 
 	q->in_pass = true;
-	for (n = 0; n < want; n++) {
+	/* Some media copy while they are asked, and this loop serves others too. */
+	for (n = 0; n < want && bytes < BLK_PASS_BYTES; n++) {
 		struct blk_request *r = blk_request_get(q);
 
 		*full = !r;
@@ -163,6 +165,7 @@ static unsigned pass(struct blk_queue *q, unsigned want, bool *full)
 			blk_request_put(q, r);
 			break;
 		}
+		bytes += (uint64_t)r->chain.out_len + r->chain.in_len;
 	}
 	if (n) {
 		submit_all(q);

@@ -395,6 +395,31 @@ static void a_budget_is_kept(void **state)
 	rig_destroy(r);
 }
 
+/* Some media copy at once: others on the loop must not wait for gigabytes. */
+static void a_pass_over_large_requests_is_short(void **state)
+{
+	struct sr_disk_mem_config mem = { .name = "mem", .size = 8u << 20 };
+	struct rig *r = rig_create(sr_disk_mem_create(&mem, NULL), NULL);
+	static struct rig_req q[40];
+	size_t used;
+	int n;
+
+	(void)state;
+	rig_start(r, 0, 128);
+	used = r->used;
+	for (unsigned i = 0; i < 40; i++) {
+		r->used = i ? used : r->used; /* all into the same memory */
+		q[i] = (struct rig_req){ .type = BLK_T_IN, .in_len = 8u << 20 };
+		rig_add(r, 0, &q[i]);
+	}
+	n = r->dev->ops->process(r->dev, 0, 128);
+	assert_in_range(n, 1, 3);
+	rig_process(r, 0);
+	assert_int_equal(sr_blk_counters(r->blk)->reads, 40);
+	assert_int_equal(sr_blk_in_flight(r->blk), 0);
+	rig_destroy(r);
+}
+
 /* A ring of more entries than a queue has requests. */
 static void more_than_the_limit_wait_in_the_ring(void **state)
 {
@@ -490,6 +515,7 @@ int main(void)
 		cmocka_unit_test(a_flush_goes_to_the_disk),
 		cmocka_unit_test(a_batch_is_published_with_one_call),
 		cmocka_unit_test(a_budget_is_kept),
+		cmocka_unit_test(a_pass_over_large_requests_is_short),
 		cmocka_unit_test(more_than_the_limit_wait_in_the_ring),
 		cmocka_unit_test(a_disabled_queue_takes_nothing),
 		cmocka_unit_test(what_a_read_writes_is_in_the_dirty_log),
