@@ -27,9 +27,10 @@
 
 #define VSCSI_COMMANDS_MAX  1024u /* under way on one queue: the largest ring that QEMU makes */
 #define VSCSI_BATCH	    64u	  /* commands that go to their lanes together */
-#define VSCSI_TMFS_MAX	    64u	  /* task management functions that wait for somebody */
-#define VSCSI_EVENTS_MAX    64u	  /* that wait for a buffer */
-#define VSCSI_EVENT_SIZE    16u	  /* struct virtio_scsi_event */
+#define VSCSI_BATCH_BYTES   (16u << 20) /* of theirs, and one command more */
+#define VSCSI_TMFS_MAX	    64u		/* task management functions that wait for somebody */
+#define VSCSI_EVENTS_MAX    64u		/* that wait for a buffer */
+#define VSCSI_EVENT_SIZE    16u		/* struct virtio_scsi_event */
 
 enum vscsi_response { /* 5.6.6.1, 5.6.6.2 */
 	VSCSI_OK = 0,

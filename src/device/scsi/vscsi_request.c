@@ -194,10 +194,12 @@ static void cmd_begin(struct vscsi_queue *q, struct vscsi_cmd *c)
 /* Chains taken, negative when the ring is broken. */
 static int take(struct vscsi_queue *q, unsigned want)
 {
+	uint64_t bytes = 0;
 	unsigned n = 0;
 	int r;
 
-	while (n < want) {
+	/* Some media copy while they are asked, and this loop serves others too. */
+	while (n < want && bytes < VSCSI_BATCH_BYTES) {
 		struct vscsi_cmd *c = q->free;
 
 		if (SR_UNLIKELY(!c)) {
@@ -213,6 +215,7 @@ static int take(struct vscsi_queue *q, unsigned want)
 		if (r == 0)
 			break;
 		q->free = c->next;
+		bytes += (uint64_t)c->chain.out_len + c->chain.in_len;
 		cmd_begin(q, c);
 		n++;
 	}
