@@ -23,9 +23,13 @@ struct rbd_disk {
 static void rbd_done(rbd_completion_t done, void *ctx)
 {
 	ssize_t r = rbd_aio_get_return_value(done);
+	struct remote_job *j = ctx;
 
 	rbd_aio_release(done);
-	remote_done(ctx, r < 0 ? (int)r : 0);
+	/* An image that somebody has shortened: what lies behind its end was not filled. */
+	if (j->op == SR_DISK_READ && r >= 0 && (size_t)r < j->len)
+		r = -EIO;
+	remote_done(j, r < 0 ? (int)r : 0);
 }
 
 static int rbd_send(struct rbd_disk *d, struct remote_job *j, rbd_completion_t done)
