@@ -61,8 +61,8 @@ uint64_t bench_parse_bytes(struct argp_state *state, const char *name, const cha
 	uint64_t v = 0;
 
 	if (!bench_read_bytes(arg, &v) || v < min || v > max)
-		argp_error(state, "--%s: got '%s', expected %llu to %llu bytes, such as 4k or 1G",
-			   name, arg, (unsigned long long)min, (unsigned long long)max);
+		argp_error(state, "--%s: got '%s', expected %llu to %llu bytes, such as 4k", name,
+			   arg, (unsigned long long)min, (unsigned long long)max);
 	return v;
 }
 

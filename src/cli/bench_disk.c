@@ -146,6 +146,8 @@ static void check_options(struct argp_state *state, const struct disk_options *o
 			   "--rw %s overwrites what is on the disk: if that is meant, say "
 			   "--destroy-data",
 			   o->rw);
+	if (o->read_percent && o->reads != o->writes)
+		argp_error(state, "--mix: --rw %s does not mix, expected randrw or rw", o->rw);
 	if (o->flush_every && !o->writes)
 		argp_error(state, "--flush-every: --rw %s writes nothing to flush", o->rw);
 	if (o->bs % DISK_SECTOR)
@@ -303,7 +305,6 @@ static int run(const struct argp *argp, const struct disk_kind *kind, int argc, 
 				  .rw = "randread",
 				  .random = true,
 				  .reads = true,
-				  .read_percent = 50,
 				  .bs = 4096,
 				  .depth = 64,
 				  .queues = 1,
@@ -314,6 +315,8 @@ static int run(const struct argp *argp, const struct disk_kind *kind, int argc, 
 	o.seed = sr_now_ns();
 	if (argp_parse(argp, argc, argv, 0, NULL, &o))
 		return SR_EXIT_USAGE;
+	if (!o.read_percent)
+		o.read_percent = 50;
 	return o.self ? measure_self(&o) : measure(&o);
 }
 

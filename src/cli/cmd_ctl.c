@@ -26,9 +26,9 @@ static const char doc[] =
 	"  add-disk TYPE,name=NAME,KEY=VALUE...\n"
 	"                       type file, mem, null, nbd or rbd\n"
 	"  remove-disk NAME     that no device uses\n"
-	"  resize NAME [SIZE]   make it so large; without SIZE, look how large it is now\n"
+	"  resize NAME [SIZE]   make it so large; without SIZE, see how large it is now\n"
 	"  limit NAME KEY=VALUE,...\n"
-	"                       iops, iops-burst, bytes-per-second, bytes-burst; 0 = none\n"
+	"                       iops, iops-burst, bytes-per-second, bytes-burst; 0: none\n"
 	"  fault NAME KEY=VALUE,...\n"
 	"                       for tests: ops, error-share, delay-ms, offset, length\n"
 	"\n"
@@ -106,6 +106,8 @@ static void take_command(struct ctl *c, struct argp_state *state)
 	if (c->watch_s && !c->command->watches)
 		argp_error(state, "--watch: not with %s, only with ports and devices",
 			   c->command->name);
+	if (c->shrink && strcmp(c->command->name, "resize"))
+		argp_error(state, "--shrink: not with %s, only with resize", c->command->name);
 	if (c->command->check)
 		c->command->check(c, state);
 }
@@ -113,7 +115,8 @@ static void take_command(struct ctl *c, struct argp_state *state)
 enum {
 	OPT_SOCKET = 's',
 	OPT_JSON = 'j',
-	OPT_WATCH = 'w'
+	OPT_WATCH = 'w',
+	OPT_SHRINK = 256
 };
 
 static const struct argp_option options[] = {
@@ -122,6 +125,8 @@ static const struct argp_option options[] = {
 	  "$XDG_RUNTIME_DIR/slipring.sock)" },
 	{ "json", OPT_JSON, NULL, 0, "print what the daemon answers, for programs" },
 	{ "watch", OPT_WATCH, "SECONDS", 0, "with ports or devices: print rates, again and again" },
+	{ "shrink", OPT_SHRINK, NULL, 0,
+	  "with resize: also to a smaller size, and what is behind it is lost" },
 	{ NULL },
 };
 
@@ -139,6 +144,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_JSON:
 		c->json = true;
+		return 0;
+	case OPT_SHRINK:
+		c->shrink = true;
 		return 0;
 	case OPT_WATCH:
 		c->watch_s = (unsigned)strtoul(arg, NULL, 10);

@@ -16,7 +16,7 @@ struct ctl_command;
 
 struct ctl {
 	const char *socket;
-	bool json;
+	bool json, shrink;
 	unsigned watch_s;
 	const struct ctl_command *command;
 	int argc;

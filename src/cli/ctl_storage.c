@@ -58,7 +58,19 @@ static int resize(struct ctl *c)
 
 	if (c->argc > 2)
 		json_object_set_new(params, "size", json_string(c->argv[2]));
+	if (c->shrink)
+		json_object_set_new(params, "shrink", json_true());
 	return ctl_show(c, ctl_call(c, "disk.resize", params), sr_show_size);
+}
+
+static void check_resize(struct ctl *c, struct argp_state *state)
+{
+	static const struct sr_key size_key = { "size", SR_KEY_SIZE, .min = 1 };
+	struct sr_fault fault;
+	uint64_t size;
+
+	if (c->argc > 2 && sr_key_store(&size_key, &size, c->argv[2], &fault))
+		argp_error(state, "resize %s: size: %s", c->argv[1], fault.text);
 }
 
 static const struct sr_kind *part_kind(const struct ctl *c)
@@ -218,7 +230,7 @@ static int split_place(const char *text, struct sr_conf_lun *to, struct sr_error
 {
 	char spec[64];
 
-	if (strlen(text) > 16 || strpbrk(text, "=,"))
+	if (strlen(text) > 16 || !strchr(text, ':') || strpbrk(text, "=,"))
 		return sr_error_set(e, -EINVAL, "'%.40s': expected TARGET:LUN such as 0:1", text);
 	snprintf(spec, sizeof(spec), "%s=x", text);
 	return sr_conf_lun_parse(spec, to, e);
@@ -268,7 +280,7 @@ const struct ctl_command ctl_storage_commands[CTL_STORAGE_COMMANDS] = {
 	{ "disk", 1, 1, "disk NAME", disk },
 	{ "add-disk", 1, 1, "add-disk TYPE,name=NAME,KEY=VALUE...", add_disk, check_add_disk },
 	{ "remove-disk", 1, 1, "remove-disk NAME", remove_disk },
-	{ "resize", 1, 2, "resize NAME [SIZE]", resize },
+	{ "resize", 1, 2, "resize NAME [SIZE]", resize, check_resize },
 	{ "limit", 2, 2, "limit NAME KEY=VALUE,...", change_part, check_part },
 	{ "fault", 2, 2, "fault NAME KEY=VALUE,...", change_part, check_part },
 	{ "devices", 0, 0, "devices [--watch SECONDS]", devices, NULL, true },

@@ -139,6 +139,13 @@ bool vhost_program_take(struct vhost_program *p, int key, const char *arg, struc
 	return true;
 }
 
+/* Each --lun is one disk and one unit, in the same order. */
+static void place_lun(const struct sr_conf_lun *l, const char *name, char *to, size_t size)
+{
+	snprintf(to, size, "--lun %u:%u%s%s%s", l->target, l->lun, *name ? ": key '" : "", name,
+		 *name ? "'" : "");
+}
+
 /* "--blk-file" where a key was given, or is given, by an option of that name. */
 static void place(const struct sr_config *c, enum sr_kind_id kind, unsigned i, int key, char *to,
 		  size_t size)
@@ -156,6 +163,12 @@ static void place(const struct sr_config *c, enum sr_kind_id kind, unsigned i, i
 	}
 	if (kind == p->kind && !strcmp(name, "socket"))
 		snprintf(to, size, p->fd < 0 ? "--socket-path" : "--fd");
+	else if (kind == SR_DISKS && p->kind == SR_SCSIS && i < c->lists[SR_LUNS].n)
+		place_lun(sr_config_item(c, SR_LUNS, i), name, to, size);
+	else if (kind == SR_LUNS)
+		place_lun(sr_config_item(c, SR_LUNS, i), name, to, size);
+	else if (kind == SR_DISKS && p->kind == SR_BLKS)
+		snprintf(to, size, "--disk%s%s%s", *name ? ": key '" : "", name, *name ? "'" : "");
 	else
 		snprintf(to, size, "%s %s%s%s", k->noun,
 			 sr_kind_name(k, sr_config_item(c, kind, i)), *name ? ": " : "", name);

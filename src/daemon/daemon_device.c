@@ -120,8 +120,9 @@ struct sr_daemon_device *sr_daemon_device_create(struct sr_storage *s,
 	v->config = *c;
 	v->disk = disk;
 	if (create_parts(v, key, &why)) {
+		/* What concerns the socket begins with its path, which may be the same word. */
 		snprintf(own, sizeof(own), "%s: ", c->name);
-		sr_error_cut(&why, own, e);
+		sr_error_cut(&why, *key < 0 ? own : "", e);
 		sr_daemon_device_destroy(v);
 		return NULL;
 	}

@@ -85,7 +85,7 @@ static void a_wrong_disk_is_told_what_was_expected(void **state)
 	refused(&sr_disk_kind, "file,name=a",
 		"'file,name=a': key 'path': missing, a file disk needs it");
 	refused(&sr_disk_kind, "rbd,name=a,pool=p",
-		"'rbd,name=a,pool=p': key 'image': missing, a rbd disk needs it");
+		"'rbd,name=a,pool=p': key 'image': missing, an rbd disk needs it");
 	refused(&sr_disk_kind, "mem,name=a,size=1G,connections=2",
 		"'mem,name=a,size=1G,connections=2': key 'connections': not for a mem disk, "
 		"expected one of type, name, size, block-size, iops, iops-burst, bytes-per-second, "
@@ -114,18 +114,21 @@ static void sizes_shares_and_switches_are_judged_whole(void **state)
 	static const char *const wrong[] = {
 		"1.5G", "1g", "G", "-1", "", "1GB", " 1", "1 ", "9223372036854775808", "8388608T"
 	};
-	char pair[64], text[120];
+	char pair[64], text[160];
 
 	(void)state;
 	for (unsigned i = 0; i < SR_ARRAY_LEN(wrong); i++) {
 		snprintf(pair, sizeof(pair), "bytes-per-second=%s", wrong[i]);
 		snprintf(text, sizeof(text),
-			 "got '%s', expected bytes such as 4096, 64K, 20M, 10G or 1T", wrong[i]);
+			 "got '%s', expected a whole number of bytes such as 4096, 64K, 20M, 10G "
+			 "or 1T",
+			 wrong[i]);
 		value_refused(pair, text);
 	}
-	value_refused("zone-size=0",
-		      "got '0', expected bytes, more than 0, such as 4096, 64K, 20M, "
-		      "10G or 1T");
+	value_refused(
+		"zone-size=0",
+		"got '0', expected a whole number of bytes, more than 0, such as 4096, 64K, 20M, "
+		"10G or 1T");
 	value_refused("fault-error-share=1.1",
 		      "got '1.1', expected a share from 0 to 1 such as 0.05");
 	value_refused("fault-error-share=nan",
@@ -284,7 +287,7 @@ static void mistakes_in_a_file_are_named_with_their_line(void **state)
 		     "f.yaml:6: key 'scsi[0].lun': unknown, expected one of name, socket, mode, "
 		     "queues, permissions, group, luns");
 	yaml_refused("disks:\n- type: nbd\n  path: /x\n",
-		     "f.yaml:2: key 'disks[0].name': missing, a nbd disk needs it");
+		     "f.yaml:2: key 'disks[0].name': missing, an nbd disk needs it");
 }
 
 static void disks_are_shared_only_where_that_is_safe(void **state)

@@ -53,11 +53,12 @@ static int store_size(const struct sr_key *k, void *to, const char *text, struct
 	const char *unit = text[digits] ? strchr(units, text[digits]) : NULL;
 	unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
 	uint64_t v = digits && digits < 19 ? strtoull(text, NULL, 10) : UINT64_MAX;
-	char expected[64];
+	char expected[96];
 
 	if (v == UINT64_MAX || text[digits + (unit ? 1 : 0)] || v > (uint64_t)INT64_MAX >> shift ||
 	    v << shift < k->min) {
-		snprintf(expected, sizeof(expected), "bytes%s such as 4096, 64K, 20M, 10G or 1T",
+		snprintf(expected, sizeof(expected),
+			 "a whole number of bytes%s such as 4096, 64K, 20M, 10G or 1T",
 			 k->min ? ", more than 0," : "");
 		return refuse(fault, text, expected);
 	}

@@ -50,6 +50,12 @@ static unsigned type_of(const struct sr_kind *kind, const void *item)
 	return kind->types ? *(const unsigned *)at : 0;
 }
 
+/* Nobody says "nbd" but by its letters. */
+static const char *article(const char *word)
+{
+	return !strcmp(word, "nbd") || !strcmp(word, "rbd") ? "an" : "a";
+}
+
 /* Key `i` is there and must not be, or the reverse. */
 static int check_presence(const struct sr_kind *kind, const void *item, const char *const *values,
 			  unsigned i, struct sr_fault *fault)
@@ -60,13 +66,14 @@ static int check_presence(const struct sr_kind *kind, const void *item, const ch
 	char text[SR_FAULT_TEXT], list[320];
 
 	if (!values[i] && (k->needs & 1u << type)) {
-		snprintf(text, sizeof(text), "missing, a %s%s%s needs it", word, gap, kind->noun);
+		snprintf(text, sizeof(text), "missing, %s %s%s%s needs it", article(word), word,
+			 gap, kind->noun);
 		return sr_fault_at(fault, (int)i, text);
 	}
 	if (values[i] && !(k->uses & 1u << type)) {
 		sr_kind_keys(kind, word, list, sizeof(list));
-		snprintf(text, sizeof(text), "not for a %s%s%s, expected one of %s", word, gap,
-			 kind->noun, list);
+		snprintf(text, sizeof(text), "not for %s %s%s%s, expected one of %s", article(word),
+			 word, gap, kind->noun, list);
 		return sr_fault_at(fault, (int)i, text);
 	}
 	return 0;

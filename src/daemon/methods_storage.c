@@ -7,6 +7,7 @@
 #include "storage_report.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 
 static struct sr_storage *storage_of(void *ctx)
@@ -108,21 +109,37 @@ static json_t *disk_remove(void *ctx, const json_t *params, struct sr_rpc_error 
 	return json_object();
 }
 
+struct resize {
+	uint64_t size;
+	bool shrink;
+};
+static const struct sr_key resize_key[] = {
+	{ "size", SR_KEY_SIZE, .offset = offsetof(struct resize, size), .min = 1 },
+	{ "shrink", SR_KEY_BOOL, .offset = offsetof(struct resize, shrink) },
+};
+static const struct sr_kind resize_kind = { .keys = resize_key, .n = SR_ARRAY_LEN(resize_key) };
+
 static json_t *disk_resize(void *ctx, const json_t *params, struct sr_rpc_error *e)
 {
-	static const struct sr_key size_key[] = { { "size", SR_KEY_SIZE, 0, 1 } };
-	static const struct sr_kind size_kind = { .keys = size_key, .n = 1 };
+	struct resize wanted = { 0 };
 	struct sr_daemon_disk *d = disk_param(ctx, params, e);
 	struct sr_params_values v;
 	struct sr_fault fault;
 	struct sr_error err;
-	uint64_t size = 0;
 
-	if (!d || sr_params_values(&size_kind, params, &v, e))
+	if (!d || sr_params_values(&resize_kind, params, &v, e))
 		return NULL;
-	if (sr_kind_change(&size_kind, v.values, &size, &fault))
-		return sr_rpc_fail(e, SR_RPC_PARAMS, "key 'size': %s", fault.text);
-	if (sr_disk_resize(d->disk, size, &err))
+	if (sr_kind_change(&resize_kind, v.values, &wanted, &fault))
+		return sr_rpc_fail(e, SR_RPC_PARAMS, "key '%s': %s", resize_key[fault.key].name,
+				   fault.text);
+	if (wanted.size && wanted.size < sr_disk_size(d->disk) && !wanted.shrink)
+		return sr_rpc_fail(
+			e, SR_RPC_PARAMS,
+			"disk %s has %llu bytes: %llu are fewer, and what is behind them "
+			"would be lost; say shrink if that is meant",
+			d->config.name, (unsigned long long)sr_disk_size(d->disk),
+			(unsigned long long)wanted.size);
+	if (sr_disk_resize(d->disk, wanted.size, &err))
 		return sr_params_failed(e, &err);
 	sr_log(SR_LOG_INFO, d->config.name, "disk has %llu bytes",
 	       (unsigned long long)sr_disk_size(d->disk));
@@ -326,7 +343,7 @@ static json_t *scsi_detach(void *ctx, const json_t *params, struct sr_rpc_error 
 }
 
 static const char *const name_keys[] = { "name", NULL };
-static const char *const resize_keys[] = { "name", "size", NULL };
+static const char *const resize_keys[] = { "name", "size", "shrink", NULL };
 static const char *const limit_keys[] = { "name",	 "iops", "iops-burst", "bytes-per-second",
 					  "bytes-burst", NULL };
 static const char *const fault_keys[] = { "name",   "ops",    "error-share", "delay-ms",

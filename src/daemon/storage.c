@@ -138,7 +138,7 @@ static struct sr_daemon_disk *disk_for(struct sr_storage *s, const char *name, b
 	if (!sr_disk_info(d->disk)->read_only)
 		sr_storage_disk_users(s, d, disagrees, &sharing);
 	if (sharing.other) {
-		sr_error_set(e, -EBUSY, "got '%s', which %s uses: " SR_SHARING_RULE, name,
+		sr_error_set(e, -EBUSY, "got '%s', which device %s uses: " SR_SHARING_RULE, name,
 			     sharing.other->config.name);
 		return NULL;
 	}

@@ -154,7 +154,11 @@ def test_a_connection_handed_over_may_be_cut_by_sigterm(image):
      "--disk: key 'size': missing, a mem disk needs it"),
     (["blk", "--socket-path=PLACE/s", "--blk-file=PLACE/no"], 1,
      "slipring: --blk-file: PLACE/no: No such file or directory\n"),
+    (["blk", "--disk=mem,size=1000", "--socket-path=PLACE/s"], 1,
+     "slipring: --disk: key 'size': 1000 bytes, expected a positive multiple of its block size"),
     (["blk", "--socket-path=PLACE/s", "--blk-file=PLACE"], 1, "slipring: --blk-file: "),
+    (["scsi", "--socket-path=PLACE/s", "--lun=0:0=mem,size=1M", "--lun=1:2=mem,size=1000,name=x"],
+     1, "slipring: --lun 1:2: key 'size': 1000 bytes, expected"),
     (["blk", "--socket-path=PLACE/no/s", "--disk=mem,size=1M"], 1,
      "slipring: --socket-path: PLACE/no/s: No such file or directory\n"),
     (["scsi", "--socket-path=PLACE/s"], 2, "no disk given, expected --lun=TARGET:LUN=DISK, or "
@@ -166,7 +170,8 @@ def test_a_connection_handed_over_may_be_cut_by_sigterm(image):
      "--lun '0:0=mem,size=1M,frob=1': unknown key 'frob', expected one of name, size, "),
     (["scsi", "--lun=0:0=x", "--lun=0:0=y"], 2,
      "--lun '0:0=y': this target and unit number is taken already"),
-    (["scsi", "--socket-path=PLACE/s", "--lun=0:0=PLACE/no"], 1, "PLACE/no: No such file"),
+    (["scsi", "--socket-path=PLACE/s", "--lun=0:0=PLACE/no"], 1,
+     "slipring: --lun 0:0: key 'path': PLACE/no: No such file"),
 ])
 def test_what_is_wrong_is_said_early_and_in_one_line(place, words, code, text):
     answer = run(*(w.replace("PLACE", str(place)) for w in words))

@@ -160,8 +160,13 @@ def test_a_disk_is_resized(daemon, place):
     assert daemon.json("disk", "d0")["size"] == 24 * MIB
     assert done(daemon, "resize", "d0") == "d0: 32M\n"
     assert daemon.json("disk", "d0")["size"] == 32 * MIB
-    assert refused(daemon, "resize", "d0", "1X") == (
-        "key 'size': got '1X', expected bytes, more than 0, such as 4096, 64K, 20M, 10G or 1T")
+    assert refused(daemon, "resize", "d0", "8M") == (
+        "disk d0 has 33554432 bytes: 8388608 are fewer, and what is behind them would be lost; say "
+        "shrink if that is meant")
+    assert (place / "d0.img").stat().st_size == 32 * MIB
+    assert done(daemon, "--shrink", "resize", "d0", "8M") == "d0: 8M\n"
+    assert (place / "d0.img").stat().st_size == 8 * MIB
+    assert done(daemon, "resize", "d0", "--shrink", "4M") == "d0: 4M\n"
 
 
 def test_limits_change_one_by_one(daemon):
@@ -196,7 +201,7 @@ def test_faults_are_for_disks_made_for_them(daemon):
     (["add-blk", "name=x,disk=dx,socket=/tmp/x"],
      "blk device x: key 'disk': got 'dx', expected the name of a disk"),
     (["add-blk", "name=x,disk=d0,socket=/tmp/x"],
-     "blk device x: key 'disk': got 'd0', which b0 uses: only SCSI units share a disk, or devices "
+     "blk device x: key 'disk': got 'd0', which device b0 uses: only SCSI units share a disk, or devices "
      "that are all read-only"),
     (["add-blk", "name=x,disk=d0,socket=PLACE/s0.sock"],
      "blk device x: key 'socket': device s0 has this already"),
@@ -215,7 +220,7 @@ def test_faults_are_for_disks_made_for_them(daemon):
     (["add-lun", "s0", "2:0=d2,serial=other"],
      "unit 2:0: key 'serial': got 'other', but the disk is a unit already and its serial is "
      "'abc'"),
-    (["add-lun", "s0", "2:0=d0"], "unit 2:0: key 'disk': got 'd0', which b0 uses: only SCSI"),
+    (["add-lun", "s0", "2:0=d0"], "unit 2:0: key 'disk': got 'd0', which device b0 uses: only SCSI"),
     (["remove-lun", "s0", "7:0"], "device s0 has no unit 7:0"),
 ])
 def test_what_cannot_be_done_is_explained(daemon, place, words, text):
@@ -239,6 +244,11 @@ def test_what_cannot_be_done_is_explained(daemon, place, words, text):
     (["fault", "d2", "error-share=2"],
      "fault d2: 'error-share=2': key 'error-share': got '2', expected a share from 0 to 1"),
     (["resize"], "expected resize NAME [SIZE]"),
+    (["resize", "d0", "1X"], "resize d0: size: got '1X', expected a whole number of bytes, more "
+     "than 0, such as 4096, 64K, 20M, 10G or 1T"),
+    (["resize", "d0", "0"], "resize d0: size: got '0', expected a whole number of bytes"),
+    (["--shrink", "disk", "d0"], "--shrink: not with disk, only with resize"),
+    (["remove-lun", "s0", "x"], "remove-lun 'x': expected TARGET:LUN such as 0:1"),
     (["--watch", "1", "disks"], "--watch: not with disks, only with ports and devices"),
 ])
 def test_wrong_usage_is_told_without_a_daemon(place, words, text):
@@ -338,7 +348,8 @@ def test_methods_take_numbers_and_booleans(daemon, place):
      "d2"),
     ("    path: PLACE/d0.img\n", "    path: PLACE/d0.img\n    size: 1G\n",
      "7: key 'disks[0].size': not for a file disk, expected one of type, name, path, read-only, "),
-    ("size: 64M", "size: 64MB", "7: key 'disks[1].size': got '64MB', expected bytes, more than 0, "),
+    ("size: 64M", "size: 64MB", "7: key 'disks[1].size': got '64MB', expected a whole "
+     "number of bytes, more than 0, "),
     ('"1:0=d2,serial=abc"', '"1:0=d0"', "16: key 'scsi[0].luns[1].disk': got 'd0', which blk[0] "
      "on line 10 uses: only SCSI units share a disk, or devices that are all read-only"),
     ('"1:0=d2,serial=abc"', '"1:0"', "16: key 'scsi[0].luns[1]': '1:0': expected TARGET:LUN=DISK"),
