@@ -68,6 +68,16 @@ def test_read_only_is_read_only(start, place, image):
     assert d.json("disks")[0]["read_only"] and d.json("device", "d")["read_only"]
 
 
+def test_the_log_says_why_requests_of_the_guest_failed(start, place, image):
+    d = program(start, place, "blk", f"--blk-file={image}")
+    os.truncate(image, 4 * MIB)  # behind its back
+    answer = run("bench", "blk", place / "d.sock", "--seconds", "0.2")
+    assert answer.returncode == 1 and "requests failed" in answer.stderr
+    told = [line for line in d.log().splitlines() if " failed: Input/output error" in line]
+    assert len(told) == 1, d.log()
+    assert told[0].startswith(f"warn  disk: {image}: read of 4096 bytes at offset "), told
+
+
 def test_another_disk_instead_of_a_file(start, place):
     d = program(start, place, "blk", "--disk=mem,name=m,size=1M,iops=100")
     disk = d.json("disk", "m")

@@ -38,6 +38,7 @@ struct file_disk {
 	_Atomic bool no_punch, no_zero_range, no_discard_cmd;
 	/* The kernel tells about a lost page once: no later flush may say that all is well. */
 	_Atomic bool flush_failed;
+	_Atomic uint64_t told_ns;   /* when the log last heard of a request that failed, or 0 */
 	_Atomic size_t bounced;	    /* bytes of all requests' bounce */
 	struct file_helper *helper; /* block devices only */
 };

@@ -3,9 +3,13 @@
 #include "file_internal.h"
 
 #include <errno.h>
+#include <slipring/log.h>
 #include <slipring/loop.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#define FILE_TELL_S  10u
+#define FILE_TELL_NS (FILE_TELL_S * 1000000000ull)
 
 /* The errors that users of disks know. */
 static int known_error(int code)
@@ -36,11 +40,42 @@ static int known_error(int code)
 	}
 }
 
+/* What the medium did, not what a guest did wrong. */
+static bool is_trouble(int error)
+{
+	return error == -EIO || error == -ENOSPC || error == -EROFS || error == -ETIMEDOUT ||
+	       error == -ENODEV;
+}
+
+/* The guest sees no more than an error; whoever looks after the medium must learn why. A broken one
+ * fails thousands of requests a second, so most of them are not told. */
+static void tell_trouble(struct file_disk *f, const struct sr_disk_req *r, int error)
+{
+	static const char *const ops[] = {
+		[SR_DISK_READ] = "read",     [SR_DISK_WRITE] = "write",
+		[SR_DISK_FLUSH] = "flush",   [SR_DISK_DISCARD] = "discard",
+		[SR_DISK_ZEROES] = "zeroes", [SR_DISK_ERASE] = "erase"
+	};
+	uint64_t now = sr_now_ns(), told = atomic_load(&f->told_ns);
+
+	if (told && now - told < FILE_TELL_NS)
+		return;
+	if (!atomic_compare_exchange_strong(&f->told_ns, &told, now))
+		return;
+	sr_log(SR_LOG_WARN, f->base.name,
+	       "%s: %s of %llu bytes at offset %llu failed: %s (told once in %u s)", f->path,
+	       r->op < SR_ARRAY_LEN(ops) && ops[r->op] ? ops[r->op] : "request",
+	       (unsigned long long)r->len, (unsigned long long)r->offset, strerror(-error),
+	       FILE_TELL_S);
+}
+
 void file_finish(struct file_channel *c, struct sr_disk_req *r, int result)
 {
 	if (SR_UNLIKELY(r->own[0].p))
 		file_moves_end(file_of(&c->base), r);
 	r->own[1].u = FILE_DONE;
+	if (SR_UNLIKELY(result) && is_trouble(known_error(result)))
+		tell_trouble(file_of(&c->base), r, result);
 	sr_disk_finish(&c->base, r, result ? known_error(result) : 0);
 }
 
