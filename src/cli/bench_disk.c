@@ -5,6 +5,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <slipring/vq.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* As SIGINT ends programs, so that a script that started us ends as well. */
+static void end_interrupted(void)
+{
+	fflush(stdout);
+	signal(SIGINT, SIG_DFL);
+	raise(SIGINT);
+}
+
 /* The exit code. */
 static int measure(const struct disk_options *o)
 {
@@ -278,6 +287,8 @@ static int measure(const struct disk_options *o)
 			o->socket, (unsigned long long)r->errors.total);
 	if (r)
 		disk_client_close(&c);
+	if (r && r->interrupted)
+		end_interrupted();
 	rc = rc || r->errors.total ? SR_EXIT_FAILED : SR_EXIT_OK;
 	free(r);
 	return rc;

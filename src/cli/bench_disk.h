@@ -188,7 +188,8 @@ struct disk_tally {
 };
 
 struct disk_result {
-	double seconds;
+	double seconds;			 /* measured */
+	bool interrupted;		 /* by SIGINT */
 	struct disk_tally ops[DISK_OPS]; /* in the measured time */
 	struct disk_errors errors;	 /* in the whole run */
 	uint64_t verified, unknown;	 /* blocks compared, and those nobody made */

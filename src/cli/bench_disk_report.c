@@ -120,7 +120,7 @@ void disk_report_text(const struct disk_client *c, const struct disk_result *r)
 	printf("%s: %s%s%" PRIu64 " bytes in blocks of %" PRIu32 ", %u queue%s%s\n", o->socket,
 	       i->model, *i->model ? ", " : "", i->capacity, i->block_size, i->queues,
 	       i->queues == 1 ? "" : "s", i->read_only ? ", read-only" : "");
-	printf("%s of %" PRIu32 " bytes, depth %u, %u queue%s on %u thread%s, %s, %g s\n\n", o->rw,
+	printf("%s of %" PRIu32 " bytes, depth %u, %u queue%s on %u thread%s, %s, %.3g s\n\n", o->rw,
 	       o->bs, o->depth, o->queues, o->queues == 1 ? "" : "s", o->threads,
 	       o->threads == 1 ? "" : "s", o->sleep ? "sleeping" : "polling", r->seconds);
 	text_table(r, &total);
@@ -207,7 +207,7 @@ static json_t *json_back_end(const struct disk_client *c)
 			 (int)i->read_only, "flush", (int)i->can_flush);
 }
 
-static json_t *json_head(const struct disk_client *c)
+static json_t *json_head(const struct disk_client *c, double seconds)
 {
 	const struct disk_options *o = c->options;
 	char name[64];
@@ -216,13 +216,13 @@ static json_t *json_head(const struct disk_client *c)
 	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:f, s:I}", "name", name, "rw", o->rw,
 			 "bs", (json_int_t)o->bs, "depth", (json_int_t)o->depth, "queues",
 			 (json_int_t)o->queues, "threads", (json_int_t)o->threads, "poll",
-			 (int)!o->sleep, "seconds", o->seconds, "range", (json_int_t)c->range);
+			 (int)!o->sleep, "seconds", seconds, "range", (json_int_t)c->range);
 }
 
 int disk_report_json(const struct disk_client *c, const struct disk_result *r)
 {
 	struct disk_tally total = total_of(r);
-	json_t *o = json_head(c);
+	json_t *o = json_head(c, r->seconds);
 	int rc;
 
 	json_tally(o, &total, r->seconds);

@@ -5,14 +5,24 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define WARM_UP_NS  300000000ull
+#define MS	    1000000ull
+#define WARM_UP_NS  (300 * MS)
 #define PROGRESS_NS 1000000000ull
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = true;
+}
 
 /* -EPIPE with what is lost by it. */
 static int closed(const struct disk_run *r, struct sr_error *e)
@@ -39,7 +49,7 @@ static void show_progress(const struct disk_run *r, const struct disk_worker *w,
 		return;
 	for (unsigned i = 0; i < o->threads; i++)
 		done += atomic_load_explicit(&w[i].done, memory_order_relaxed);
-	if (now >= r->until)
+	if (now >= atomic_load(&r->until))
 		fprintf(stderr, "\r\033[Kreading back");
 	else
 		fprintf(stderr, "\r\033[K%.0f of %.0f s: %.0f IOPS",
@@ -47,6 +57,17 @@ static void show_progress(const struct disk_run *r, const struct disk_worker *w,
 			(double)(done - *before) * 1e9 / (double)(now - *due + PROGRESS_NS));
 	*before = done;
 	*due = now + PROGRESS_NS;
+}
+
+/* What was measured until then is reported, and what was written is verified. */
+static void cut_short(struct disk_run *r)
+{
+	uint64_t now = sr_now_ns();
+
+	if (now < r->from + MS)
+		atomic_store(&r->stop, true);
+	else if (now < atomic_load(&r->until))
+		atomic_store(&r->until, now);
 }
 
 /* Looks after the connection while the workers are busy. */
@@ -65,6 +86,8 @@ static bool supervise(struct disk_run *r, const struct disk_worker *w)
 			gone = ended < r->client->options->threads;
 			atomic_store(&r->stop, true);
 		}
+		if (interrupted)
+			cut_short(r);
 		show_progress(r, w, &due, &before);
 	}
 	if (isatty(STDERR_FILENO))
@@ -148,6 +171,9 @@ static int check_result(const struct disk_options *o, const struct disk_result *
 
 	for (unsigned i = 0; i < DISK_OPS; i++)
 		done += res->ops[i].times.count + res->ops[i].failed;
+	if (!done && interrupted)
+		return sr_error_set(e, -EINTR, "%s: interrupted before anything was measured",
+				    o->socket);
 	if (!done)
 		return sr_error_set(e, -ETIMEDOUT,
 				    "%s: no request ended within the %g s measured, expected some",
@@ -162,11 +188,15 @@ static int check_result(const struct disk_options *o, const struct disk_result *
 
 int disk_run(struct disk_client *c, struct disk_result *res, struct sr_error *e)
 {
+	static const struct sigaction on_sigint = { .sa_handler = on_interrupt,
+						    .sa_flags = (int)SA_RESETHAND };
 	struct disk_run r = { .client = c };
 	struct timespec t;
 	struct disk_worker *w = aligned_alloc(SR_CACHE_LINE, c->options->threads * sizeof(*w));
 	int rc;
 
+	/* A second one ends us at once. */
+	sigaction(SIGINT, &on_sigint, NULL);
 	r.ended = eventfd(0, EFD_CLOEXEC);
 	if (!w || r.ended < 0) {
 		rc = sr_error_set(e, w ? -errno : -ENOMEM, "eventfd: %s",
@@ -176,9 +206,10 @@ int disk_run(struct disk_client *c, struct disk_result *res, struct sr_error *e)
 		clock_gettime(CLOCK_REALTIME, &t);
 		r.mark = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 		r.from = sr_now_ns() + WARM_UP_NS;
-		r.until = r.from + (uint64_t)(c->options->seconds * 1e9);
-		res->seconds = c->options->seconds;
+		atomic_store(&r.until, r.from + (uint64_t)(c->options->seconds * 1e9));
 		rc = run_workers(&r, w, res, e);
+		res->seconds = (double)(r.until - r.from) / 1e9;
+		res->interrupted = interrupted;
 		rc = rc ? rc : check_result(c->options, res, e);
 	}
 	if (r.ended >= 0)

@@ -185,10 +185,11 @@ static void publish(struct disk_queue *q)
 static void look_at_clock(struct disk_worker *w)
 {
 	const struct disk_run *r = w->run;
+	uint64_t until = atomic_load_explicit(&r->until, memory_order_relaxed);
 
 	w->now = sr_now_ns();
-	w->measures = !w->readback && w->now >= r->from && w->now < r->until;
-	w->over = !w->readback && w->now >= r->until;
+	w->measures = !w->readback && w->now >= r->from && w->now < until;
+	w->over = !w->readback && w->now >= until;
 }
 
 /* One batch of one queue. How many came back, or an error. */

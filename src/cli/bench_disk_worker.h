@@ -14,7 +14,8 @@
 struct disk_run {
 	struct disk_client *client;
 	uint64_t mark; /* of the blocks of this run */
-	uint64_t from, until;
+	uint64_t from;
+	_Atomic uint64_t until; /* nearer, when the user interrupts it */
 	_Atomic bool stop;
 	int ended; /* eventfd: counts workers */
 };

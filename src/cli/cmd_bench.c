@@ -19,7 +19,7 @@ static const char bench_doc[] =
 	"\v"
 	"What can be measured:\n"
 	"  net      a vhost-user network back-end: frames a second, loss, round trips\n"
-	"  blk      a vhost-user disk: requests a second, latency, whether data comes back\n"
+	"  blk      a vhost-user disk: requests a second, latency, whether data is kept\n"
 	"  scsi     a unit of a vhost-user SCSI host, likewise\n"
 	"\n"
 	"Two ports of a switch, and what this machine allows at most:\n"

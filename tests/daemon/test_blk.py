@@ -2,8 +2,10 @@
 """slipring blk and slipring scsi, as QEMU's conventions for back-end programs have them."""
 import json
 import os
+import signal
 import socket
 import subprocess
+import time
 
 import pytest
 from conftest import BINARY, PATIENCE_S, run, until
@@ -76,6 +78,21 @@ def test_the_log_says_why_requests_of_the_guest_failed(start, place, image):
     told = [line for line in d.log().splitlines() if " failed: Input/output error" in line]
     assert len(told) == 1, d.log()
     assert told[0].startswith(f"warn  disk: {image}: read of 4096 bytes at offset "), told
+
+
+def test_an_interrupted_measurement_reports_what_it_has(start, place):
+    program(start, place, "blk", "--disk=mem,size=1M")
+    child = subprocess.Popen([BINARY, "bench", "blk", place / "d.sock", "--seconds=600", "--json",
+                              "--rw=randrw", "--verify", "--destroy-data"], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1)
+    child.send_signal(signal.SIGINT)
+    out, errors = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == -signal.SIGINT, errors
+    if "interrupted before anything was measured" not in errors:  # a slow machine
+        report = json.loads(out)
+        assert 0 < report["seconds"] < 600 and report["failed"] == 0
+        assert report["verified"]["blocks"] > 0
 
 
 def test_another_disk_instead_of_a_file(start, place):
