@@ -118,6 +118,11 @@ bool lu_protect_begin(struct sr_scsi_cmd *c, const struct lu_range *r, bool writ
 		c->protect = 0;
 		return true;
 	}
+	/* Guards are made here, byte by byte, on a loop that serves others too. */
+	if (c->bytes > LU_PROTECTED_BYTES) {
+		lu_fail_cdb(c, c->cdb[0] >> 5 == 4 ? 10 : c->cdb[0] >> 5 == 5 ? 6 : 7, LU_NO_BIT);
+		return false;
+	}
 	if (r->blocks * LU_PI_BYTES > have_pi || c->bytes > have) {
 		lu_fail_overrun(c);
 		return false;

@@ -158,11 +158,36 @@ static void commands_of_several_steps_share_what_memory_there_is(void **state)
 	free(k);
 }
 
+/* Judged before the buffers are: their pieces may all be the same memory of the guest. */
+static void the_bytes_that_guards_are_made_of_have_a_limit(void **state)
+{
+	static const struct rig_options o = { .block_size = 4096, .protection = true };
+	static const struct {
+		const char *cdb;
+		bool overrun; /* else: too long */
+	} rows[] = { { "28 20 00000000 00 0400 00", true },
+		     { "28 20 00000000 00 0401 00", false } };
+	struct unit_rig r;
+
+	(void)state;
+	rig_create(&r, &o);
+	for (unsigned i = 0; i < SR_ARRAY_LEN(rows); i++) {
+		struct rig_cmd *k = rig_cmd(&r, 0, rows[i].cdb, 0, 512);
+
+		rig_run(&r, k);
+		assert_int_equal(k->c.status, SR_SCSI_CHECK_CONDITION);
+		assert_int_equal(k->c.overrun, rows[i].overrun);
+		rig_cmd_free(k);
+	}
+	rig_destroy(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_command_with_any_buffer_is_answered_once),
 		cmocka_unit_test(commands_of_several_steps_share_what_memory_there_is),
+		cmocka_unit_test(the_bytes_that_guards_are_made_of_have_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

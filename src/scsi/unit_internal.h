@@ -21,6 +21,7 @@
 #define LU_UNMAP_BYTES	     (8ull << 30) /* of one UNMAP */
 #define LU_SAME_BYTES	     (1ull << 30) /* of one WRITE SAME */
 #define LU_WORK_BYTES	     (32u << 20)  /* of ours, of the commands of one lane */
+#define LU_PROTECTED_BYTES   (4u << 20)	  /* of one command with protection information */
 #define LU_CHUNK	     (256u << 10) /* what a command of several steps reads or writes at once */
 
 enum lu_key {

@@ -61,6 +61,8 @@ static size_t block_limits(const struct sr_scsi_cmd *c, uint8_t *d)
 	d[0] = 0x01; /* WSNZ */
 	d[1] = LU_CAW_BLOCKS;
 	sr_put_be16(d + 2, (uint16_t)sr_min(in_blocks(u, u->info->io_min), UINT16_MAX));
+	if (u->protection)
+		sr_put_be32(d + 4, in_blocks(u, LU_PROTECTED_BYTES));
 	sr_put_be32(d + 8, in_blocks(u, u->info->io_opt));
 	if (u->thin) {
 		sr_put_be32(d + 16, in_blocks(u, LU_UNMAP_BYTES));
