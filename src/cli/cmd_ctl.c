@@ -28,7 +28,7 @@ static const char doc[] =
 	"  remove-disk NAME     that no device uses\n"
 	"  resize NAME [SIZE]   make it so large; without SIZE, see how large it is now\n"
 	"  limit NAME KEY=VALUE,...\n"
-	"                       iops, iops-burst, bytes-per-second, bytes-burst; 0: none\n"
+	"                       iops, iops-burst, bytes-per-second, bytes-burst; 0 off\n"
 	"  fault NAME KEY=VALUE,...\n"
 	"                       for tests: ops, error-share, delay-ms, offset, length\n"
 	"\n"
