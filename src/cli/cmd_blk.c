@@ -7,8 +7,7 @@
 static const char doc[] =
 	"Serves one disk to one virtual machine over a vhost-user socket, in the foreground until "
 	"SIGTERM or SIGINT. It keeps to QEMU's conventions for such programs, so managers of "
-	"virtual "
-	"machines can start it; slipring serve has many disks in one process."
+	"virtual machines can start it; slipring serve has many disks in one process."
 	"\v"
 	"A guest's first disk, with QEMU:\n"
 	"  slipring blk --socket-path=/tmp/d.sock --blk-file=disk.img &\n"
