@@ -6,14 +6,23 @@
  * two of us, and us and QEMU. Of a block device O_EXCL asks as well that nothing else in the
  * system has it, mounts above all.
  *
- * Both belong to an open file and end with it. It is one of its own: a ring holds the file that
- * it works on until some time after the process has ended, and who starts again after a kill -9
- * would be refused. The kernel closes ours when the last request is done.
+ * Both belong to an open file and end with it. It is one of its own, which ends with our process.
+ * The file that rings work on does not: after a kill -9 the kernel goes on with what it was given,
+ * for minutes if the medium hangs, and a late write would fall on newer ones of who starts again, a
+ * late read into memory that the guest has put to other use. So that file has a lock, too, on one
+ * byte more, and who comes next waits for it: mostly for milliseconds, and for no longer than
+ * PATIENCE. Only readers that follow readers cannot tell a dead one from a living one that shares
+ * the file.
  */
 #include "file_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
+
+#define WORKED_ON   300
+#define PATIENCE_NS 5000000000ull
+#define PAUSE_US    2000
 
 enum {
 	HAS = 100,
@@ -62,6 +71,24 @@ static int mark_and_look(int fd, unsigned has, unsigned bars)
 	return r;
 }
 
+static int await_predecessor(const struct file_disk *f, bool read_only)
+{
+	struct flock l = { .l_type = read_only ? F_RDLCK : F_WRLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = WORKED_ON,
+			   .l_len = 1 };
+	uint64_t end = sr_now_ns() + PATIENCE_NS;
+
+	while (fcntl(f->fd, F_OFD_SETLK, &l)) {
+		if (errno != EAGAIN && errno != EACCES)
+			return -errno;
+		if (sr_now_ns() >= end)
+			return -EBUSY;
+		usleep(PAUSE_US);
+	}
+	return 0;
+}
+
 int file_lock(const struct file_disk *f, const char *name, bool read_only, struct sr_error *e)
 {
 	unsigned bars = 1u << WRITE | 1u << RESIZE, has = 1u << CONSISTENT_READ;
@@ -77,6 +104,14 @@ int file_lock(const struct file_disk *f, const char *name, bool read_only, struc
 				    name, f->path, read_only ? "writes" : "reads or writes",
 				    read_only ? ""
 					      : " (several may share it when all are read-only)");
+	if (!r)
+		r = await_predecessor(f, read_only);
+	if (r == -EBUSY)
+		return sr_error_set(
+			e, r,
+			"disk %s: %s: requests of a process that has ended are still "
+			"under way after 5 s; try again when the medium has answered them",
+			name, f->path);
 	if (r < 0)
 		sr_log(SR_LOG_WARN, name,
 		       "%s cannot be locked (%s): make sure that nobody else uses it", f->path,

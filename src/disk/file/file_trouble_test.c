@@ -11,8 +11,10 @@
 #include "file_rig.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -142,6 +144,44 @@ static void who_starts_after_a_kill_is_let_in_at_once(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		close(ready[0]);
 		file_rig_open(&t);
+		file_rig_close(&t);
+	}
+	file_rig_remove(&t);
+}
+
+struct predecessor {
+	int fd;
+	_Atomic bool over;
+};
+
+static void *requests_end(void *ctx)
+{
+	struct predecessor *p = ctx;
+
+	usleep(100000);
+	atomic_store(&p->over, true);
+	close(p->fd);
+	return NULL;
+}
+
+/* A ring's file outlives its process; here somebody else has its lock. */
+static void who_starts_after_a_kill_waits_for_requests_still_under_way(void **state)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_start = 300, .l_len = 1 };
+	struct file_rig t;
+
+	(void)state;
+	file_rig_make(&t, FILE_RIG_HERE, MIB);
+	for (unsigned read_only = 0; read_only < 2; read_only++) {
+		struct predecessor p = { .fd = open(t.path, O_RDWR | O_CLOEXEC) };
+		pthread_t thread;
+
+		assert_int_equal(fcntl(p.fd, F_OFD_SETLK, &l), 0);
+		assert_int_equal(pthread_create(&thread, NULL, requests_end, &p), 0);
+		t.config.read_only = read_only;
+		file_rig_open(&t);
+		assert_true(atomic_load(&p.over));
+		pthread_join(thread, NULL);
 		file_rig_close(&t);
 	}
 	file_rig_remove(&t);
@@ -292,6 +332,7 @@ int main(void)
 		cmocka_unit_test(two_writers_or_a_writer_and_a_reader_are_kept_apart),
 		cmocka_unit_test(the_bytes_that_are_locked_are_those_of_qemu),
 		cmocka_unit_test(who_starts_after_a_kill_is_let_in_at_once),
+		cmocka_unit_test(who_starts_after_a_kill_waits_for_requests_still_under_way),
 		cmocka_unit_test(a_file_that_was_cut_reads_as_an_error),
 		cmocka_unit_test(a_limit_of_the_process_is_a_full_medium),
 		cmocka_unit_test(a_full_medium_says_so_and_goes_on),
