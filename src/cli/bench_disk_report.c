@@ -120,8 +120,8 @@ void disk_report_text(const struct disk_client *c, const struct disk_result *r)
 	printf("%s: %s%s%" PRIu64 " bytes in blocks of %" PRIu32 ", %u queue%s%s\n", o->socket,
 	       i->model, *i->model ? ", " : "", i->capacity, i->block_size, i->queues,
 	       i->queues == 1 ? "" : "s", i->read_only ? ", read-only" : "");
-	printf("%s of %" PRIu32 " bytes, depth %u, %u queue%s on %u thread%s, %s, %.3g s\n\n", o->rw,
-	       o->bs, o->depth, o->queues, o->queues == 1 ? "" : "s", o->threads,
+	printf("%s of %" PRIu32 " bytes, depth %u, %u queue%s on %u thread%s, %s, %.3g s\n\n",
+	       o->rw, o->bs, o->depth, o->queues, o->queues == 1 ? "" : "s", o->threads,
 	       o->threads == 1 ? "" : "s", o->sleep ? "sleeping" : "polling", r->seconds);
 	text_table(r, &total);
 	text_histogram(&total.times);
