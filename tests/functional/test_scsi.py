@@ -474,25 +474,26 @@ RESERVATIONS = {
     7: ((True, True), (False, True)), 8: ((True, True), (False, False))}
 
 
-@pytest.mark.parametrize('kind', RESERVATIONS)
-def test_a_reservation_keeps_the_other_guest_away(pair, kind):
+def test_a_reservation_keeps_the_other_guest_away(pair):
     _, x, y = pair
-    registered, stranger = RESERVATIONS[kind]
-    persist(x, '--out --register --param-sark=0x1111')
-    persist(x, f'--out --reserve --param-rk=0x1111 --prout-type={kind}')
-    # Where all that are registered hold it, it has no key of its own.
-    assert field(persist(y, '--in --read-reservation'), 'Key') == ('0x1111' if kind < 7 else '0x0')
-    assert may(x, True) and may(x, False)
-    assert (may(y, True), may(y, False)) == stranger
-    persist(y, '--out --register --param-sark=0x2222')
-    keys = persist(y, '--in --read-keys')
-    assert '0x1111' in keys and '0x2222' in keys
-    assert (may(y, True), may(y, False)) == registered
-    persist(y, '--out --release --param-rk=0x2222 --prout-type=' + str(kind))
-    if kind < 7:  # there it was not y's to release
-        assert (may(y, True), may(y, False)) == registered
-    persist(x, f'--out --release --param-rk=0x1111 --prout-type={kind}')
-    assert may(y, True)
+    for kind, (registered, stranger) in RESERVATIONS.items():
+        persist(x, '--out --register --param-sark=0x1111')
+        persist(x, f'--out --reserve --param-rk=0x1111 --prout-type={kind}')
+        # Where all that are registered hold it, it has no key of its own.
+        key = '0x1111' if kind < 7 else '0x0'
+        assert field(persist(y, '--in --read-reservation'), 'Key') == key
+        assert may(x, True) and may(x, False)
+        assert (may(y, True), may(y, False)) == stranger, kind
+        persist(y, '--out --register --param-sark=0x2222')
+        keys = persist(y, '--in --read-keys')
+        assert '0x1111' in keys and '0x2222' in keys
+        assert (may(y, True), may(y, False)) == registered, kind
+        persist(y, f'--out --release --param-rk=0x2222 --prout-type={kind}')
+        if kind < 7:  # there it was not y's to release
+            assert (may(y, True), may(y, False)) == registered, kind
+        persist(x, '--out --clear --param-rk=0x1111')
+        assert may(y, True)
+        assert 'NO registered' in persist(y, '--in --read-keys')
 
 
 def test_a_guest_that_is_taken_for_dead_is_shut_out(pair):
