@@ -163,9 +163,8 @@ static void place(const struct sr_config *c, enum sr_kind_id kind, unsigned i, i
 	}
 	if (kind == p->kind && !strcmp(name, "socket"))
 		snprintf(to, size, p->fd < 0 ? "--socket-path" : "--fd");
-	else if (kind == SR_DISKS && p->kind == SR_SCSIS && i < c->lists[SR_LUNS].n)
-		place_lun(sr_config_item(c, SR_LUNS, i), name, to, size);
-	else if (kind == SR_LUNS)
+	else if (kind == SR_LUNS ||
+		 (kind == SR_DISKS && p->kind == SR_SCSIS && i < c->lists[SR_LUNS].n))
 		place_lun(sr_config_item(c, SR_LUNS, i), name, to, size);
 	else if (kind == SR_DISKS && p->kind == SR_BLKS)
 		snprintf(to, size, "--disk%s%s%s", *name ? ": key '" : "", name, *name ? "'" : "");
