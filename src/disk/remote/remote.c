@@ -25,6 +25,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -49,12 +50,15 @@ int remote_mailbox_init(struct remote_mailbox *m)
 {
 	atomic_init(&m->head, NULL);
 	atomic_init(&m->armed, false);
+	atomic_init(&m->putting, 0);
 	m->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	return m->fd < 0 ? -errno : 0;
 }
 
 void remote_mailbox_finish(struct remote_mailbox *m)
 {
+	while (atomic_load(&m->putting))
+		sched_yield();
 	if (m->fd >= 0)
 		close(m->fd);
 }
@@ -68,11 +72,14 @@ static void mailbox_ring(struct remote_mailbox *m)
  * sleeps, then looks at the list: sequentially consistent, so one of the two sees the other. */
 void remote_mailbox_put(struct remote_mailbox *m, struct remote_job *j)
 {
+	/* From the exchange on, the taker may be done with the job and with the mailbox. */
+	atomic_fetch_add(&m->putting, 1);
 	j->next = atomic_load(&m->head);
 	while (!atomic_compare_exchange_weak(&m->head, &j->next, j))
 		;
 	if (atomic_exchange(&m->armed, false))
 		mailbox_ring(m);
+	atomic_fetch_sub(&m->putting, 1);
 }
 
 struct remote_job *remote_mailbox_take(struct remote_mailbox *m)

@@ -49,9 +49,11 @@ TAILQ_HEAD(remote_jobs, remote_job);
 struct remote_mailbox {
 	_Atomic(struct remote_job *) head;
 	_Atomic bool armed;
+	_Atomic unsigned putting; /* threads in the middle of it */
 	int fd;
 };
 int remote_mailbox_init(struct remote_mailbox *m); /* 0 or a negative errno */
+/* Waits for those that are still ringing after their job was taken. */
 void remote_mailbox_finish(struct remote_mailbox *m);
 void remote_mailbox_put(struct remote_mailbox *m, struct remote_job *j);
 struct remote_job *remote_mailbox_take(struct remote_mailbox *m); /* in order of putting */
