@@ -4,6 +4,7 @@ storage behind it hangs and comes back. No request is lost or done twice, and wh
 else. scripts/soak does the first for hours."""
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -38,7 +39,7 @@ def qemu(world, name, *devices, cpus=1):
 def slow(mib):
     """A fast disk has nothing under way when its daemon dies, and nothing out of order; so
     requests that touch the front of a disk wait."""
-    return f'fault-delay-ms: 50, fault-length: {mib}M'
+    return f'fault-delay-ms: 30, fault-length: {mib}M'
 
 
 @pytest.fixture(scope='module')
@@ -110,11 +111,11 @@ def test_a_file_system_is_made_and_filled_while_the_daemon_dies(world_store_gues
     _, store, g = world_store_guest
     rng = random.Random()
     job = g.background(
-        'cd /tmp && mkdir -p m && for i in 1 2; do mkfs.ext4 -qF /dev/vda && mount /dev/vda m && '
-        'for f in 1 2 3 4; do head -c 2000000 /dev/urandom > m/$f; sync; done; '
+        'cd /tmp && mkdir -p m && mkfs.ext4 -qF /dev/vda && mount /dev/vda m && '
+        'for f in 1 2 3; do head -c 2000000 /dev/urandom > m/$f; sync; done; '
         '(cd m && sha256sum *) > sums; umount m && fsck.ext4 -fn /dev/vda && mount /dev/vda m && '
-        '(cd m && sha256sum -c ../sums) && umount m || exit 1; done')
-    for _ in range(5):
+        '(cd m && sha256sum -c ../sums) && umount m')
+    for _ in range(4):
         recovery.strike(store, rng)
     job.wait(120)
 
@@ -159,32 +160,38 @@ def test_without_the_in_flight_record_all_this_fails(world_store_guest):
 
 
 @pytest.fixture
-def nbdkit(world):
-    p = proc.spawn(['nbdkit', '-f', '-U', world.socket('nbd'), 'memory', '128M'],
-                   log=f'{world.dir}/nbdkit.log')
-    proc.until(lambda: os.path.exists(world.socket('nbd')), 10, 'nbdkit listens')
+def nbd_server(world):
+    """QEMU's: nbdkit 1.32 dies when a connection does under its writes."""
+    if not shutil.which('qemu-storage-daemon'):
+        pytest.skip('takes qemu-storage-daemon')
+    path = world.socket('nbd')
+    p = proc.spawn(['qemu-storage-daemon',
+                    '--blockdev', f'file,node-name=n,filename={file_of(world.dir + "/d.img", 128)}',
+                    '--nbd-server', f'addr.type=unix,addr.path={path}',
+                    '--export', 'nbd,id=e,node-name=n,name=,writable=on'],
+                   log=f'{world.dir}/nbd.log')
+    proc.until(lambda: os.path.exists(path), 10, 'the server listens')
     yield p
-    os.kill(p.pid, signal.SIGCONT)
     proc.kill(p)
 
 
-def test_a_guest_boots_while_the_daemon_dies_and_its_nbd_server_hangs(world, nbdkit):
+def test_a_guest_boots_while_the_daemon_dies_and_its_nbd_server_hangs(world, nbd_server):
     uri = f'nbd+unix:///?socket={world.socket("nbd")}'
     store = world.store('blk', f'--disk=nbd,name=d,uri={uri},fault-delay-ms=50,fault-length=12M')
     g = qemu(world, 'g', Disk(world.disk_socket)).start()
+    proc.until(lambda: store.device('disk')['state'] != 'waiting', HANG, 'QEMU has connected')
     rng = random.Random()
-    for _ in range(8):
+    for _ in range(6):
         recovery.strike(store, rng)
     g.wait()
-    churn = recovery.Churn(g).start()
-    churn.must_move()
-    recovery.kills(store, 'disk', churn, 3)
-    os.kill(nbdkit.pid, signal.SIGSTOP)
+    churn = recovery.Churn(g, size='16m').start()
+    recovery.kills(store, 'disk', churn, 2)
+    os.kill(nbd_server.pid, signal.SIGSTOP)
     proc.until(lambda: store.device('disk')['in_flight'] > 0, HANG, 'requests are stuck')
     g.qmp('stop', timeout=HANG)
     g.qmp('cont', timeout=HANG)
     store.kill()
-    os.kill(nbdkit.pid, signal.SIGCONT)
+    os.kill(nbd_server.pid, signal.SIGCONT)
     store.start()
     recovery.wait_running(store, 'disk')
     churn.must_move()
@@ -223,7 +230,8 @@ blk:
 
 @pytest.fixture
 def far(world):
-    with Ceph(world.dir) as ceph:
+    # A client that was killed keeps its image's lock for so long; 30 is what clusters have.
+    with Ceph(world.dir, 'osd client watch timeout = 10\n') as ceph:
         try:
             yield Frozen(world, ceph)
         finally:
@@ -264,6 +272,25 @@ def test_a_ceph_cluster_that_stands_still_stalls_its_own_disk_only(world, far):
                'the guest starts anew')
     far.ceph.thaw_osd()
     g.wait()
-    far.churn.start()
-    far.thaw()
-    far.churn.finish()
+    recovery.wait_running(store, 'far')
+    fio(g, size='4m')
+
+
+@pytest.mark.long
+def test_what_takes_minutes_is_done_after_minutes(world):
+    path = world.socket('nbd')
+    server = proc.spawn(['nbdkit', '-f', '-U', path, '--filter=delay', 'memory', '64M',
+                         'delay-write=130'], log=f'{world.dir}/nbdkit.log')
+    try:
+        proc.until(lambda: os.path.exists(path), 10, 'nbdkit listens')
+        store = world.store('blk', f'--disk=nbd,name=d,uri=nbd+unix:///?socket={path}')
+        g = world.disk_guest('UML')
+        g.run('head -c 65536 /dev/urandom > /tmp/data')
+        job = g.background('dd if=/tmp/data of=/dev/vda bs=4k oflag=direct conv=fsync count=1')
+        proc.until(lambda: store.device('disk')['in_flight'] > 0, 20, 'the write is stuck')
+        g.run('dd if=/dev/vda of=/dev/null bs=4k skip=1 count=100 iflag=direct')
+        job.wait(200)
+        g.run('cmp -n 4096 /tmp/data /dev/vda')
+        assert store.device('disk')['counters']['failed'] == 0
+    finally:
+        proc.kill(server)

@@ -24,7 +24,9 @@ def _free_port():
 
 
 class Ceph:
-    def __init__(self, workdir):
+    def __init__(self, workdir, options=''):
+        """options: further lines of the configuration."""
+        self.options = options
         self.dir = os.path.join(workdir, 'ceph')
         self.conf = f'{self.dir}/ceph.conf'
         self.mon = self.osd = None
@@ -70,7 +72,7 @@ class Ceph:
                 mon osd down out interval = 3600
                 public network = 127.0.0.0/8
                 ms bind ipv6 = false
-                '''))
+                ''') + self.options)
         root.run(['monmaptool', '--create', '--fsid', fsid, '--addv', 'a', f'[{address}]',
                   f'{self.dir}/monmap'])
         self._run('ceph-mon', '-i', 'a', '--mkfs', '--monmap', f'{self.dir}/monmap')
