@@ -66,7 +66,8 @@ def test_ten_idle_disks_use_no_cpu_and_sessions_leave_nothing(world, engine, dis
     for _ in range(5):
         sessions(store, sockets)
     later = settled(store)
-    assert later[0] == files
+    # The connection of the last ctl may still be there.
+    proc.until(lambda: store.open_files() <= files, 5, f'no more than {files} open files')
     assert later[1] < memory + 2048, f'{memory} KiB have become {later[1]}'
     before = store.cpu_ticks()
     time.sleep(5)
