@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from lab import proc
 from lab.ceph import POOL, Ceph
+from lab.disk import Disk
 from lab.storage import allocated, file_of
 
 MIB = 320  # below 300 there is no xfs
@@ -83,8 +84,11 @@ def test_a_file_of_4096_byte_blocks(world):
 
 def test_several_queues_on_several_threads(world):
     image = file_of(f'{world.dir}/d.img', MIB)
-    world.store('blk', f'--blk-file={image}', '--num-queues=4', '--threads=2')
-    g = world.disk_guest('QEMU', queues=4)
+    store = world.store('blk', f'--blk-file={image}', '--num-queues=4', '--threads=2')
+    g = world.new_guest('QEMU', 'a', Disk(world.disk_socket, queues=4))
+    g.cpus = 4
+    g.boot()
+    assert store.device('disk')['queues'] == 4
     fio(g, '--numjobs=4 --offset_increment=48m', size='40m')
 
 
