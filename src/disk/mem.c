@@ -16,6 +16,7 @@
  */
 #include "base.h"
 #include "iov.h"
+#include "plain_channel.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -185,28 +186,12 @@ static void mem_destroy(struct sr_disk *d)
 	free(m);
 }
 
-static struct sr_disk_channel *mem_channel_create(struct sr_disk *d, struct sr_loop *loop,
-						  struct sr_error *e)
-{
-	struct sr_disk_channel *c = calloc(1, sizeof(*c));
-
-	(void)loop;
-	if (!c)
-		sr_error_set(e, -ENOMEM, "disk %s: out of memory", d->name);
-	return c;
-}
-
-static void mem_channel_destroy(struct sr_disk_channel *c)
-{
-	free(c);
-}
-
 static const struct sr_disk_ops mem_ops = {
 	.name = "mem",
 	.destroy = mem_destroy,
 	.resize = mem_resize,
-	.channel_create = mem_channel_create,
-	.channel_destroy = mem_channel_destroy,
+	.channel_create = plain_channel_create,
+	.channel_destroy = plain_channel_destroy,
 	.submit = mem_submit,
 };
 

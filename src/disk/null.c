@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A medium that does nothing at once: what is left is the cost of everything else. */
 #include "base.h"
+#include "plain_channel.h"
 
 #include <errno.h>
 #include <slipring/disk_engine.h>
@@ -20,22 +21,6 @@ static int null_resize(struct sr_disk *d, uint64_t size, struct sr_error *e)
 	return 0;
 }
 
-static struct sr_disk_channel *null_channel_create(struct sr_disk *d, struct sr_loop *loop,
-						   struct sr_error *e)
-{
-	struct sr_disk_channel *c = calloc(1, sizeof(*c));
-
-	(void)loop;
-	if (!c)
-		sr_error_set(e, -ENOMEM, "disk %s: out of memory", d->name);
-	return c;
-}
-
-static void null_channel_destroy(struct sr_disk_channel *c)
-{
-	free(c);
-}
-
 static void null_submit(struct sr_disk_channel *c, struct sr_disk_req *const *r, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -46,8 +31,8 @@ static const struct sr_disk_ops null_ops = {
 	.name = "null",
 	.destroy = null_destroy,
 	.resize = null_resize,
-	.channel_create = null_channel_create,
-	.channel_destroy = null_channel_destroy,
+	.channel_create = plain_channel_create,
+	.channel_destroy = plain_channel_destroy,
 	.submit = null_submit,
 };
 

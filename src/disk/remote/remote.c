@@ -167,8 +167,8 @@ static void uncount_stray(struct remote_job *j)
 	if (!makes_room && !was_last)
 		return;
 	pthread_mutex_lock(&d->lock);
-	LIST_FOREACH(c, &d->channels, link)
-	mailbox_ring(&c->inbox);
+	for (c = LIST_FIRST(&d->channels); c; c = LIST_NEXT(c, link))
+		mailbox_ring(&c->inbox);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -261,7 +261,7 @@ static int make_room(struct remote_job *j, uint32_t len)
 	return 0;
 }
 
-/* 0: nothing is left to do. */
+/* False: nothing is left to do. */
 static bool prepare_step(struct remote_job *j)
 {
 	const struct sr_disk_req *r = j->req;
