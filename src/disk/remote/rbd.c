@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An image in a Ceph cluster, by librbd, whose own threads do the work and call us back. */
+/*
+ * An image in a Ceph cluster, by librbd, whose own threads do the work and call us back.
+ *
+ * The libraries are loaded when the first such disk is made: linked, their 20 MiB and their
+ * start would be a cost of every switch and every file.
+ */
 #include "base.h"
 #include "remote.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <rbd/librbd.h>
@@ -11,6 +17,52 @@
 
 /* Where the operator's ceph.conf says nothing: an unreachable cluster is told within seconds. */
 #define CONNECT_SECONDS "10"
+
+#define CALLS(X)                     \
+	X(rados_conf_read_file)      \
+	X(rados_conf_set)            \
+	X(rados_connect)             \
+	X(rados_create)              \
+	X(rados_ioctx_create)        \
+	X(rados_ioctx_destroy)       \
+	X(rados_ioctx_set_namespace) \
+	X(rados_shutdown)            \
+	X(rbd_aio_create_completion) \
+	X(rbd_aio_discard)           \
+	X(rbd_aio_flush)             \
+	X(rbd_aio_get_return_value)  \
+	X(rbd_aio_read)              \
+	X(rbd_aio_release)           \
+	X(rbd_aio_write)             \
+	X(rbd_aio_write_zeroes)      \
+	X(rbd_close)                 \
+	X(rbd_get_size)              \
+	X(rbd_open)                  \
+	X(rbd_open_read_only)        \
+	X(rbd_resize)                \
+	X(rbd_stat)
+
+static struct {
+#define POINTER(name) __typeof__(name) *(name);
+	CALLS(POINTER)
+} ceph;
+
+/* On the control loop. Loaded libraries stay. */
+static int load_libraries(const char *name, struct sr_error *e)
+{
+	void *rados = dlopen("librados.so.2", RTLD_NOW | RTLD_GLOBAL);
+	void *rbd = rados ? dlopen("librbd.so.1", RTLD_NOW | RTLD_GLOBAL) : NULL;
+
+	if (!rbd)
+		return sr_error_set(e, -EOPNOTSUPP, "disk %s: %s; install librbd1", name,
+				    dlerror());
+#define FIND(name)                                                                   \
+	*(void **)&ceph.name = dlsym(strncmp(#name, "rbd", 3) ? rados : rbd, #name); \
+	if (!ceph.name)                                                              \
+		return sr_error_set(e, -EOPNOTSUPP, "disk: %s is not in this librbd", #name);
+	CALLS(FIND)
+	return 0;
+}
 
 struct rbd_disk {
 	struct remote_disk remote;
@@ -22,10 +74,10 @@ struct rbd_disk {
 /* From a thread of librbd. */
 static void rbd_done(rbd_completion_t done, void *ctx)
 {
-	ssize_t r = rbd_aio_get_return_value(done);
+	ssize_t r = ceph.rbd_aio_get_return_value(done);
 	struct remote_job *j = ctx;
 
-	rbd_aio_release(done);
+	ceph.rbd_aio_release(done);
 	/* An image that somebody has shortened: what lies behind its end was not filled. */
 	if (j->op == SR_DISK_READ && r >= 0 && (size_t)r < j->len)
 		r = -EIO;
@@ -36,15 +88,15 @@ static int rbd_send(struct rbd_disk *d, struct remote_job *j, rbd_completion_t d
 {
 	switch (j->op) {
 	case SR_DISK_READ:
-		return rbd_aio_read(d->image, j->offset, j->len, j->buf, done);
+		return ceph.rbd_aio_read(d->image, j->offset, j->len, j->buf, done);
 	case SR_DISK_WRITE:
-		return rbd_aio_write(d->image, j->offset, j->len, j->buf, done);
+		return ceph.rbd_aio_write(d->image, j->offset, j->len, j->buf, done);
 	case SR_DISK_FLUSH:
-		return rbd_aio_flush(d->image, done);
+		return ceph.rbd_aio_flush(d->image, done);
 	case SR_DISK_DISCARD:
-		return rbd_aio_discard(d->image, j->offset, j->len, done);
+		return ceph.rbd_aio_discard(d->image, j->offset, j->len, done);
 	default:
-		return rbd_aio_write_zeroes(
+		return ceph.rbd_aio_write_zeroes(
 			d->image, j->offset, j->len, done,
 			j->flags & SR_DISK_UNMAP ? 0 : RBD_WRITE_ZEROES_FLAG_THICK_PROVISION, 0);
 	}
@@ -54,13 +106,13 @@ static void rbd_start(struct remote_disk *r, struct remote_job *j)
 {
 	struct rbd_disk *d = SR_CONTAINER_OF(r, struct rbd_disk, remote);
 	rbd_completion_t done;
-	int rc = rbd_aio_create_completion(j, rbd_done, &done);
+	int rc = ceph.rbd_aio_create_completion(j, rbd_done, &done);
 
 	if (rc == 0) {
 		rc = rbd_send(d, j, done);
 		if (rc == 0)
 			return;
-		rbd_aio_release(done);
+		ceph.rbd_aio_release(done);
 	}
 	remote_done(j, rc);
 }
@@ -70,11 +122,11 @@ static const struct remote_ops remote_rbd = { .start = rbd_start };
 static void rbd_disk_free(struct rbd_disk *d)
 {
 	if (d->image)
-		rbd_close(d->image);
+		ceph.rbd_close(d->image);
 	if (d->pool)
-		rados_ioctx_destroy(d->pool);
+		ceph.rados_ioctx_destroy(d->pool);
 	if (d->cluster)
-		rados_shutdown(d->cluster);
+		ceph.rados_shutdown(d->cluster);
 	remote_disk_finish(&d->remote);
 	free(d);
 }
@@ -105,10 +157,10 @@ static int rbd_disk_resize(struct sr_disk *base, uint64_t size, struct sr_error 
 {
 	struct rbd_disk *d = SR_CONTAINER_OF(base, struct rbd_disk, remote.base);
 	uint64_t now;
-	int r = size ? rbd_resize(d->image, size) : 0;
+	int r = size ? ceph.rbd_resize(d->image, size) : 0;
 
 	if (!r)
-		r = rbd_get_size(d->image, &now);
+		r = ceph.rbd_get_size(d->image, &now);
 	if (r)
 		return sr_error_set(e, r, "disk %s: resize: %s", base->name, strerror(-r));
 	now -= now % base->info.block_size;
@@ -139,22 +191,22 @@ static int fail(struct sr_error *e, const struct sr_disk_rbd_config *c, const ch
 static int connect_cluster(struct rbd_disk *d, const struct sr_disk_rbd_config *c,
 			   struct sr_error *e)
 {
-	int r = rados_create(&d->cluster, c->user ? c->user : "admin");
+	int r = ceph.rados_create(&d->cluster, c->user ? c->user : "admin");
 
 	if (r)
 		return fail(e, c, "librados", r);
-	rados_conf_set(d->cluster, "client_mount_timeout", CONNECT_SECONDS);
-	r = rados_conf_read_file(d->cluster, c->conf);
+	ceph.rados_conf_set(d->cluster, "client_mount_timeout", CONNECT_SECONDS);
+	r = ceph.rados_conf_read_file(d->cluster, c->conf);
 	if (r)
 		return fail(e, c, c->conf ? c->conf : "ceph.conf, where librados looks", r);
-	r = rados_connect(d->cluster);
+	r = ceph.rados_connect(d->cluster);
 	return r ? fail(e, c, "connect to the cluster", r) : 0;
 }
 
 static int open_image(struct rbd_disk *d, const struct sr_disk_rbd_config *c, struct sr_error *e)
 {
 	const char *slash = strchr(c->image, '/');
-	int r = rados_ioctx_create(d->cluster, c->pool, &d->pool);
+	int r = ceph.rados_ioctx_create(d->cluster, c->pool, &d->pool);
 
 	if (r)
 		return fail(e, c, "pool", r);
@@ -163,11 +215,11 @@ static int open_image(struct rbd_disk *d, const struct sr_disk_rbd_config *c, st
 
 		if (!space)
 			return fail(e, c, "namespace", -ENOMEM);
-		rados_ioctx_set_namespace(d->pool, space);
+		ceph.rados_ioctx_set_namespace(d->pool, space);
 		free(space);
 	}
-	r = (c->read_only ? rbd_open_read_only : rbd_open)(d->pool, slash ? slash + 1 : c->image,
-							   &d->image, NULL);
+	r = (c->read_only ? ceph.rbd_open_read_only
+			  : ceph.rbd_open)(d->pool, slash ? slash + 1 : c->image, &d->image, NULL);
 	return r ? fail(e, c, "image", r) : 0;
 }
 
@@ -184,7 +236,7 @@ static int describe(struct rbd_disk *d, const struct sr_disk_rbd_config *c, stru
 		.discard_granularity = 65536,
 	};
 	rbd_image_info_t stat;
-	int r = rbd_stat(d->image, &stat, sizeof(stat));
+	int r = ceph.rbd_stat(d->image, &stat, sizeof(stat));
 
 	if (r)
 		return fail(e, c, "size", r);
@@ -203,7 +255,8 @@ struct sr_disk *sr_disk_rbd_create(const struct sr_disk_rbd_config *c, struct sr
 		return NULL;
 	}
 	remote_disk_init(&d->remote, &remote_rbd);
-	if (connect_cluster(d, c, e) || open_image(d, c, e) || describe(d, c, e)) {
+	if (load_libraries(c->name, e) || connect_cluster(d, c, e) || open_image(d, c, e) ||
+	    describe(d, c, e)) {
 		rbd_disk_free(d);
 		return NULL;
 	}
